@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""The command line: `python -m axon_events`, one module for each command.
+
+A command is a generator: it prints what it finds and yields the exit status of each finding
+as it goes (0 good, 1 a fault in the input, 2 an unreadable file), so that a pipe closed by
+its reader ends it with the status so far. The worst of them is the exit status.
+"""
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from . import show, verify
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line with these arguments (default: the process's own).
+
+    Returns the exit status: 0 good, 1 a fault in the input, 2 an unreadable file, 130 after
+    Ctrl-C. Raises SystemExit with 2 for wrong usage.
+    """
+    # Whatever name the folder was copied under is the name to call it by.
+    package = __name__.rpartition(".")[0]
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {package}", description="Look at recorded flows and verify this copy."
+    )
+    parser.add_argument("--version", action="version", version=f"axon_events {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in (show, verify):
+        command.add_parser(commands)
+    arguments = parser.parse_args(argv)
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Each line as it comes, also into a pipe, and whatever the terminal's encoding is.
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
+    status = 0
+    try:
+        for found in arguments.run(arguments):
+            status = max(status, found)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more when it exits; that must go nowhere.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except KeyboardInterrupt:
+        return 130
+    return status
