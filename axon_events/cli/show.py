@@ -92,7 +92,7 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
     if sys.stdout.isatty() or not sys.stderr.isatty():
         yield from file
         return
-    size = os.fstat(file.fileno()).st_size
+    size = file_size(file)
     done = 0
     shown = time.monotonic()
     try:
@@ -105,6 +105,11 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
                 print(f"\r{done / 1e6:.1f}{share} MB", end="", file=sys.stderr, flush=True)
     finally:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def file_size(file: BinaryIO) -> int:
+    """Return the size of a file in bytes; 0 if it is not known, as of a pipe."""
+    return os.fstat(file.fileno()).st_size
 
 
 def _details(event: Event) -> str:  # noqa: RET503  # the last case does not return
@@ -126,7 +131,8 @@ def _details(event: Event) -> str:  # noqa: RET503  # the last case does not ret
             return f"{event.step_name!r} calls {event.tool_name!r}: {_text(event.content)}"
         case FlowComplete():
             return (
-                f"{event.flow_name!r} {_result(event.success)}, {event.steps_executed} steps,"
+                f"{event.flow_name!r} {_result(event.success)},"
+                f" {_count(event.steps_executed, 'step')},"
                 f" {event.tokens_input} tokens in, {event.tokens_output} out,"
                 f" {event.latency_ms} ms"
             )

@@ -39,8 +39,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> Iterator[int]:
-    beside = Path(__file__).parents[2] / "corpus"
-    corpus: Path = arguments.corpus or (beside if beside.is_dir() else Path("corpus"))
+    corpus: Path = arguments.corpus or default_corpus(Path(__file__))
     try:
         document = (corpus / "corpus.json").read_bytes()
         recordings = {
@@ -57,7 +56,7 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
     entries: list[Any] = []
     try:
         entries = _entries(document)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         differences += 1
         yield 1
         print(f"corpus.json: {error}")
@@ -91,6 +90,12 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
         print(f"axon_events {__version__} agrees with the corpus: {counts}")
 
 
+def default_corpus(module: Path) -> Path:
+    """Return the corpus beside the package that has this module; else the one right here."""
+    beside = module.parents[2] / "corpus"
+    return beside if beside.is_dir() else Path("corpus")
+
+
 def _entries(document: bytes) -> list[Any]:
     """Return the entries of corpus.json, or raise ValueError with what is wrong with it."""
     corpus = json.loads(document)
@@ -104,45 +109,47 @@ def _entries(document: bytes) -> list[Any]:
 
 def _entry_differences(entry: Any) -> Iterator[str]:
     """Yield how what is written and read differs from an entry of corpus.json."""
-    try:
-        variant, expected, wire = entry["variant"], entry["expected_json"], entry["wire"]
-    except (KeyError, TypeError):
+    if not (isinstance(entry, dict) and isinstance(entry.get("wire"), str)):
         yield "expected an object with variant, expected_json and wire"
         return
+    wire: str = entry["wire"]
+    expected: Any = entry.get("expected_json")
     try:
         written = to_json(from_dict(expected))
     except DecodeError as error:
         yield f"expected_json: {error}"
     else:
         if written != wire:
-            yield f"written, {_difference(wire.encode(), written.encode())}"
+            yield f"written, {_difference(wire, written)}"
     try:
         event = from_json(wire)
     except DecodeError as error:
         yield f"wire: {error}"
         return
-    if type(event).__name__ != variant:
-        yield f"expected the variant {variant}, got {type(event).__name__}"
+    if type(event).__name__ != entry.get("variant"):
+        yield f"expected the variant {entry.get('variant')}, got {type(event).__name__}"
     # As JSON, since 1 == True in Python.
     read = json.dumps(to_dict(event), sort_keys=True)
-    expected = json.dumps(expected, sort_keys=True)
-    if read != expected:
-        yield f"read, {_difference(expected.encode(), read.encode())}"
+    should_be = json.dumps(expected, sort_keys=True)
+    if read != should_be:
+        yield f"read, {_difference(should_be, read)}"
 
 
 def _line_differences(line: bytes) -> Iterator[str]:
     """Yield how a recorded line, read and written again, differs from itself."""
     try:
-        written = to_json(from_json(line)).encode() + b"\n"
+        written = to_json(from_json(line)) + "\n"
     except DecodeError as error:
         yield str(error)
         return
-    if written != line:
-        yield f"written again, {_difference(line, written)}"
+    if written.encode() != line:
+        yield f"written again, {_difference(line.decode(), written)}"
 
 
-def _difference(expected: bytes, actual: bytes) -> str:
-    """Return both around the first byte that differs, with a mark below it."""
+def _difference(expected_text: str, actual_text: str) -> str:
+    """Return the bytes of both around the first one that differs, with a mark below it."""
+    expected = expected_text.encode(errors="surrogatepass")
+    actual = actual_text.encode()
     same = 0
     while same < min(len(expected), len(actual)) and expected[same] == actual[same]:
         same += 1

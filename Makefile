@@ -1,0 +1,44 @@
+# The tasks of the project: `make help`.
+# lint, types and coverage need what requirements-dev.txt names; the corpus needs cargo.
+
+PYTHON ?= python3
+REFERENCE = cargo run --quiet --release --locked --manifest-path corpus/reference/Cargo.toml --
+
+.PHONY: help test verify corpus corpus-check lint types coverage clean
+
+help: ## Print the tasks
+	@grep -E '^[a-z-]+: ##' Makefile | sed 's/: ## /\t/' | expand -t 16
+
+test: ## Run the tests; needs nothing but Python
+	$(PYTHON) -W error -m unittest discover -t . -s tests
+
+verify: ## Check this copy against the corpus
+	$(PYTHON) -m axon_events verify
+
+corpus: ## Let the reference write what it writes into the corpus
+	$(REFERENCE) write corpus
+
+corpus-check: ## Test the reference and compare the corpus with it
+	cargo test --quiet --release --locked --manifest-path corpus/reference/Cargo.toml
+	$(REFERENCE) check corpus
+
+lint: ## Check style and format, of Python and Rust
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	cargo fmt --check --manifest-path corpus/reference/Cargo.toml
+	cargo clippy --quiet --release --locked --all-targets --manifest-path corpus/reference/Cargo.toml -- -D warnings
+
+types: ## Check types with mypy --strict and pyright
+	$(PYTHON) -m mypy
+	$(PYTHON) -m pyright
+	$(PYTHON) -m tests.exhaustive
+
+coverage: ## Run the tests and require every branch of the package
+	$(PYTHON) -m coverage erase
+	$(PYTHON) -W error -m coverage run -m unittest discover -t . -s tests
+	$(PYTHON) -m coverage combine
+	$(PYTHON) -m coverage report
+
+clean: ## Remove what the other tasks left
+	rm -rf build dist .coverage .coverage.* .mypy_cache .ruff_cache corpus/reference/target
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""The command line as a whole: usage, exit statuses, closed pipes, Ctrl-C, encodings."""
+
+import io
+import os
+import signal
+import sys
+import tempfile
+import unittest
+from contextlib import redirect_stdout
+from pathlib import Path
+from unittest import mock
+
+import axon_events
+from axon_events import cli, to_json
+from axon_events.cli import show
+
+from . import CORPUS, PACKAGE
+from .samples import EVENTS
+from .terminal import Run, process
+
+REPORT = CORPUS / "recorded" / "report.jsonl"
+
+
+class Usage(unittest.TestCase):
+    def test_wrong_usage_is_2_with_the_usage_on_stderr(self) -> None:
+        for arguments in ((), ("fresh",), ("show",), ("show", "a", "b"), ("verify", "--fresh")):
+            with self.subTest(arguments):
+                run = Run(*arguments)
+                self.assertEqual((run.status, run.out), (2, ""))
+                self.assertIn(f"usage: python -m {PACKAGE} ", run.err.replace("\n", " "))
+
+    def test_help_is_0_and_names_the_commands(self) -> None:
+        run = Run("--help")
+        self.assertEqual((run.status, run.err), (0, ""))
+        for command in ("show", "verify"):
+            self.assertIn(command, run.out)
+            self.assertIn("Exit status: ", Run(command, "--help").out)
+
+    def test_version(self) -> None:
+        self.assertEqual(Run("--version").out, f"axon_events {axon_events.__version__}\n")
+
+    def test_the_module_runs_under_its_own_name(self) -> None:
+        with process("--help") as running:
+            out, err = running.communicate()
+        self.assertEqual((running.returncode, err), (0, b""))
+        self.assertTrue(out.decode().startswith(f"usage: python -m {PACKAGE} "), out)
+
+
+class Ends(unittest.TestCase):
+    def test_a_pipe_closed_by_its_reader_ends_it_quietly(self) -> None:
+        with process("show", REPORT) as running:
+            if running.stdout is None or running.stderr is None:
+                self.fail("no pipes")
+            self.assertIn(b"flow_start", running.stdout.readline())
+            running.stdout.close()
+            self.assertEqual(running.stderr.read(), b"")
+            self.assertEqual(running.wait(), 0)
+
+    def test_a_closed_pipe_keeps_the_status_so_far(self) -> None:
+        for stream, status in ((b"", 0), (b"not an event\n", 1)):
+            with self.subTest(stream), tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, "flow.jsonl")
+                path.write_bytes(stream + to_json(EVENTS[0]).encode() + b"\n")
+                reader, writer = os.pipe()
+                os.close(reader)
+                with open(writer, "w", encoding="utf-8") as pipe, redirect_stdout(pipe):
+                    self.assertEqual(cli.main(["show", str(path)]), status)
+
+    @unittest.skipIf(sys.platform == "win32", "Ctrl-C reaches a process otherwise there")
+    def test_ctrl_c_is_130(self) -> None:
+        with process("show", "-") as running:
+            if running.stdin is None or running.stdout is None or running.stderr is None:
+                self.fail("no pipes")
+            running.stdin.write(to_json(EVENTS[0]).encode() + b"\n")
+            running.stdin.flush()
+            self.assertIn(b"flow_start", running.stdout.readline())
+            running.send_signal(signal.SIGINT)
+            self.assertEqual(running.wait(), 130)
+            self.assertEqual(running.stderr.read(), b"")
+
+    def test_ctrl_c_inside_a_command(self) -> None:
+        with mock.patch.object(show, "from_json", side_effect=KeyboardInterrupt):
+            self.assertEqual(Run("show", REPORT).status, 130)
+
+
+class Encodings(unittest.TestCase):
+    def test_a_stdout_that_cannot_write_a_character_gets_its_escape(self) -> None:
+        with process("show", REPORT, environment={"PYTHONIOENCODING": "ascii"}) as running:
+            out, err = running.communicate()
+        self.assertEqual((running.returncode, err), (0, b""))
+        self.assertIn(b"\\u", out)
+        self.assertTrue(out.isascii())
+
+    def test_a_text_stream_that_is_no_file_will_do(self) -> None:
+        out = io.StringIO()
+        with redirect_stdout(out):
+            self.assertEqual(cli.main(["verify", str(CORPUS)]), 0)
+        self.assertIn("agrees", out.getvalue())
+
+
+if __name__ == "__main__":
+    unittest.main()

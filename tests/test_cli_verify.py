@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""`verify`: what it counts, and that it names whatever is not as the reference wrote it."""
+
+import json
+import os
+import shutil
+import tempfile
+import unittest
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import axon_events
+from axon_events import to_json
+from axon_events.cli import verify
+
+from . import CORPUS
+from .samples import EVENTS
+from .terminal import Run
+
+VERSION = f"axon_events {axon_events.__version__}"
+
+
+class Good(unittest.TestCase):
+    def test_it_counts_what_it_has_compared(self) -> None:
+        run = Run("verify", CORPUS)
+        self.assertEqual((run.status, run.err), (0, ""))
+        entries = len(json.loads((CORPUS / "corpus.json").read_bytes())["entries"])
+        recordings = sorted((CORPUS / "recorded").glob("*.jsonl"))
+        events = [path.read_bytes().count(b"\n") for path in recordings]
+        self.assertEqual(
+            run.out.splitlines(),
+            [
+                f"corpus.json: {entries} entries",
+                *(
+                    f"recorded/{path.name}: {count} events"
+                    for path, count in zip(recordings, events, strict=True)
+                ),
+                f"{VERSION} agrees with the corpus: {entries} entries, {len(recordings)}"
+                f" recordings, {sum(events)} events",
+            ],
+        )
+
+
+class Edited(unittest.TestCase):
+    """Each on a copy of the corpus with one edit."""
+
+    def setUp(self) -> None:
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.folder = Path(temporary.name) / "corpus"
+        shutil.copytree(CORPUS, self.folder, ignore=shutil.ignore_patterns("reference"))
+
+    def edit(self, edit: Callable[[Any], object]) -> Run:
+        path = self.folder / "corpus.json"
+        corpus = json.loads(path.read_bytes())
+        edit(corpus)
+        path.write_text(json.dumps(corpus), encoding="utf-8")
+        return Run("verify", self.folder)
+
+    def test_a_byte_of_a_wire(self) -> None:
+        def edit(corpus: Any) -> None:
+            entry = corpus["entries"][0]
+            entry["wire"] = entry["wire"].replace('"backend"', '"bäckend"')
+
+        run = self.edit(edit)
+        self.assertEqual(run.status, 1)
+        self.assertIn(
+            "corpus.json: flow_start: written, the first difference is at byte 54:\n"
+            '  expected e":"Quarterly report","b\\xc3\\xa4ckend":"anthropic","timestamp_ms":1767\n'
+            '  actual   e":"Quarterly report","backend":"anthropic","timestamp_ms":17672\n'
+            "           " + " " * 24 + "^\n",
+            run.out,
+        )
+        self.assertIn("corpus.json: flow_start: wire: missing-field: ", run.out)
+        self.assertTrue(run.out.endswith(f"{VERSION} differs from the corpus: 2 differences\n"))
+
+    def test_a_value_of_an_expected_json(self) -> None:
+        def edit(corpus: Any) -> None:
+            corpus["entries"][3]["expected_json"]["success"] = False
+
+        run = self.edit(edit)
+        self.assertEqual(run.status, 1)
+        self.assertIn("corpus.json: step_complete: written, the first difference is at", run.out)
+        self.assertIn("corpus.json: step_complete: read, the first difference is at", run.out)
+
+    def test_a_wire_that_goes_on(self) -> None:
+        def edit(corpus: Any) -> None:
+            corpus["entries"][0]["wire"] += "  "
+
+        run = self.edit(edit)
+        self.assertEqual(run.status, 1)
+        self.assertEqual(run.out.count("first difference"), 1)
+
+    def test_other_faults_of_an_entry(self) -> None:
+        def renamed(entry: Any) -> None:
+            entry["variant"] = "FlowEnd"
+
+        def without_wire(entry: Any) -> None:
+            del entry["wire"]
+
+        def unknown_kind(entry: Any) -> None:
+            entry["expected_json"]["kind"] = "flow_end"
+
+        cases: list[tuple[Callable[[Any], None], str]] = [
+            (renamed, "flow_start: expected the variant FlowEnd, got FlowStart"),
+            (without_wire, "flow_start: expected an object with variant, expected_json and wire"),
+            (unknown_kind, "flow_start: expected_json: unknown-kind: "),
+        ]
+        for edit_entry, text in cases:
+            with self.subTest(text):
+                shutil.copy(CORPUS / "corpus.json", self.folder)
+
+                def edit(corpus: Any, edit_entry: Callable[[Any], None] = edit_entry) -> None:
+                    edit_entry(corpus["entries"][0])
+
+                run = self.edit(edit)
+                self.assertEqual(run.status, 1)
+                self.assertIn(f"corpus.json: {text}", run.out)
+
+    def test_entries_that_are_no_entries(self) -> None:
+        run = self.edit(lambda corpus: corpus["entries"].extend([None, {"wire": 1}, "x"]))
+        self.assertEqual(run.status, 1)
+        self.assertEqual(run.out.count("expected an object with variant"), 3)
+
+    def test_a_wire_that_is_no_text(self) -> None:
+        def edit(corpus: Any) -> None:
+            corpus["entries"][0]["wire"] = 1
+            corpus["entries"][1]["wire"] = "\ud800"
+
+        run = self.edit(edit)
+        self.assertEqual(run.status, 1)
+        self.assertIn("flow_start: expected an object with variant, expected_json and", run.out)
+        self.assertIn("step_start: wire: not-utf8: expected text without lone surrog", run.out)
+
+    def test_a_corpus_without_entries(self) -> None:
+        for edit, text in (
+            (lambda corpus: corpus["entries"].clear(), "expected entries, got none"),
+            (lambda corpus: corpus.clear(), "expected a corpus of format 1"),
+            (lambda corpus: corpus.update(format=2), "expected a corpus of format 1"),
+        ):
+            with self.subTest(text):
+                run = self.edit(edit)
+                self.assertEqual(run.status, 1)
+                self.assertIn(f"corpus.json: {text}\ncorpus.json: 0 entries\n", run.out)
+
+    def test_a_corpus_that_is_cut_or_empty(self) -> None:
+        path = self.folder / "corpus.json"
+        for content in (path.read_bytes()[:1000], b"", b"\xff", b"[" * 100_000):
+            path.write_bytes(content)
+            run = Run("verify", self.folder)
+            with self.subTest(content[:10]):
+                self.assertEqual(run.status, 1)
+                self.assertIn("corpus.json: ", run.out)
+                self.assertIn("differs from the corpus: 1 differences", run.out)
+
+    def test_a_recording(self) -> None:
+        path = self.folder / "recorded" / "failed.jsonl"
+        line = to_json(EVENTS[0]).encode()
+        for content, text in (
+            (line + b"\n\n", "failed.jsonl:2: not-json: expected a value, got the end"),
+            (line[:-1] + b"\n", 'failed.jsonl:1: not-json: expected "," or "}"'),
+            (line, "failed.jsonl:1: written again, the first difference is at byte 93:"),
+            (b"", "failed.jsonl:1: not-json: expected a value, got the end"),
+            (line.replace(b":", b": ", 1) + b"\n", "failed.jsonl:1: written again, the first "),
+        ):
+            with self.subTest(text):
+                path.write_bytes(content)
+                run = Run("verify", self.folder)
+                self.assertEqual(run.status, 1)
+                self.assertIn(f"recorded/{text}", run.out)
+
+    def test_no_recordings(self) -> None:
+        for path in (self.folder / "recorded").iterdir():
+            path.unlink()
+        run = Run("verify", self.folder)
+        self.assertEqual(run.status, 1)
+        self.assertIn("recorded: expected recordings, got none", run.out)
+
+    def test_a_corpus_that_cannot_be_read_is_2(self) -> None:
+        shutil.rmtree(self.folder / "recorded")
+        for folder, missing in (
+            (self.folder, self.folder / "recorded"),
+            (self.folder / "fresh", self.folder / "fresh" / "corpus.json"),
+        ):
+            run = Run("verify", folder)
+            self.assertEqual((run.status, run.out), (2, ""))
+            self.assertEqual(run.err, f"cannot read {missing}: No such file or directory\n")
+
+
+class WhereItLooks(unittest.TestCase):
+    def test_beside_the_package_else_in_the_current_directory(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            beside = Path(folder, "beside")
+            package = beside / "vendor" / "axon_events" / "cli" / "verify.py"
+            here = Path(folder, "here")
+            for path in (beside / "vendor" / "corpus", here / "corpus"):
+                path.mkdir(parents=True)
+            previous = os.getcwd()
+            os.chdir(here)
+            try:
+                self.assertEqual(verify.default_corpus(package), beside / "vendor" / "corpus")
+                self.assertEqual(
+                    verify.default_corpus(Path(folder, "a", "b", "c.py")), Path("corpus")
+                )
+            finally:
+                os.chdir(previous)
+
+
+if __name__ == "__main__":
+    unittest.main()

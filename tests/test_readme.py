@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""The README: its snippets run as they stand and print what they say."""
+
+import contextlib
+import dataclasses
+import io
+import re
+import shlex
+import subprocess
+import sys
+import unittest
+
+from axon_events import EVENT_TYPES
+
+from . import PACKAGE, ROOT
+
+README = ROOT / "README.md"
+
+
+def blocks(language: str) -> list[str]:
+    """Return the README's code blocks of a language."""
+    found = re.findall(rf"^```{language}\n(.*?)^```$", README.read_text("utf-8"), re.M | re.S)
+    if not found:
+        raise AssertionError(f"the README has no {language}")
+    return found
+
+
+@unittest.skipIf(PACKAGE != "axon_events", "the README calls the package by its own name")
+class Readme(unittest.TestCase):
+    def test_the_snippets_print_what_their_comments_say(self) -> None:
+        for snippet in blocks("python"):
+            said = re.findall(r"^ *print\(.*\)  # (.*)$", snippet, re.M)
+            out = io.StringIO()
+            with self.subTest(snippet):
+                with contextlib.redirect_stdout(out):
+                    exec(compile(snippet, "README.md", "exec"), {})
+                printed = out.getvalue().splitlines()
+                self.assertEqual(len(printed), len(said))
+                for line, comment in zip(printed, said, strict=True):
+                    if comment.endswith("…"):
+                        line = line[: len(comment) - 1] + "…"
+                    self.assertEqual(line, comment)
+
+    def test_the_first_example_has_ten_lines(self) -> None:
+        self.assertLessEqual(blocks("python")[0].count("\n"), 10)
+
+    def test_the_commands_run(self) -> None:
+        commands = [line[2:] for block in blocks("console") for line in block.splitlines()]
+        self.assertIn("make test", commands)
+        commands.remove("make test")  # which is what runs this test
+        for command in commands:
+            with self.subTest(command):
+                name, *arguments = shlex.split(command)
+                self.assertEqual(name, "python3")
+                run = subprocess.run(
+                    [sys.executable, "-W", "error", *arguments], capture_output=True, cwd=ROOT
+                )
+                self.assertEqual((run.returncode, run.stderr), (0, b""))
+                self.assertGreater(run.stdout.count(b"\n"), 4)
+
+    def test_the_table_of_events_is_the_catalog(self) -> None:
+        rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (.*:.*) \|$", README.read_text("utf-8"), re.M)
+        catalog = [
+            (
+                cls.__name__,
+                kind,
+                ", ".join(f"`{f.name}: {getattr(f.type, '__name__')}`" for f in dataclasses.fields(cls)),
+            )
+            for kind, cls in EVENT_TYPES.items()
+        ]
+        self.assertEqual(rows, catalog)
+
+    def test_its_make_targets_exist(self) -> None:
+        makefile = (ROOT / "Makefile").read_text("utf-8")
+        targets = set(re.findall(r"^([a-z-]+): ##", makefile, re.M))
+        named = re.findall(r"`make ([a-z -]+)`", README.read_text("utf-8"))
+        self.assertTrue(named)
+        for words in named:
+            self.assertLessEqual(set(words.split()), targets)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""The folder copied alone into another repository, under another name."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import axon_events
+
+from . import CORPUS
+
+USE = """
+from vendor.axon_events import StepToken, from_json, to_json
+event = StepToken("Draft", "Hi", 1, 2)
+print(from_json(to_json(event)) == event, "axon_events" in __import__("sys").modules)
+"""
+
+
+class Vendored(unittest.TestCase):
+    def setUp(self) -> None:
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.host = Path(temporary.name) / "host"
+        shutil.copytree(
+            Path(axon_events.__file__).parent,
+            self.host / "vendor" / "axon_events",
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+        shutil.copytree(
+            CORPUS, self.host.parent / "corpus", ignore=shutil.ignore_patterns("reference")
+        )
+
+    def run_python(self, *arguments: str) -> tuple[int, str, str]:
+        run = subprocess.run(
+            [sys.executable, "-W", "error", *arguments],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            cwd=self.host,
+        )
+        return run.returncode, run.stdout, run.stderr
+
+    def test_the_package_works_under_its_other_name(self) -> None:
+        self.assertEqual(self.run_python("-c", USE), (0, "True False\n", ""))
+
+    def test_verify_works_under_its_other_name(self) -> None:
+        status, out, err = self.run_python("-m", "vendor.axon_events", "verify", "../corpus")
+        self.assertEqual((status, err), (0, ""))
+        self.assertIn("agrees with the corpus: ", out)
+
+    def test_an_edited_copy_is_found_out(self) -> None:
+        codec = self.host / "vendor" / "axon_events" / "_codec.py"
+        source = codec.read_text(encoding="utf-8")
+        swapped = source.replace(
+            '"flow_name":{_quote(e.flow_name)},"error":{_quote(e.error)}',
+            '"error":{_quote(e.error)},"flow_name":{_quote(e.flow_name)}',
+        )
+        self.assertNotEqual(source, swapped)
+        codec.write_text(swapped, encoding="utf-8")
+        status, out, _ = self.run_python("-m", "vendor.axon_events", "verify", "../corpus")
+        self.assertEqual(status, 1)
+        self.assertIn("corpus.json: flow_error: written, the first difference is at byte 22:", out)
+        self.assertIn("recorded/failed.jsonl:57: written again, the first difference is at", out)
+
+
+if __name__ == "__main__":
+    unittest.main()
