@@ -18,9 +18,10 @@ verify: ## Check this copy against the corpus
 corpus: ## Let the reference write what it writes into the corpus
 	$(REFERENCE) write corpus
 
-corpus-check: ## Test the reference and compare the corpus with it
+corpus-check: ## Test the reference, and compare the corpus with it and with this copy
 	cargo test --quiet --release --locked --manifest-path corpus/reference/Cargo.toml
 	$(REFERENCE) check corpus
+	$(PYTHON) -m axon_events verify
 
 lint: ## Check style and format, of Python and Rust
 	$(PYTHON) -m ruff check .

@@ -2,9 +2,12 @@
 # Copyright (c) 2026 the axon_events authors
 """The command line as a whole: usage, exit statuses, closed pipes, Ctrl-C, encodings."""
 
+import contextlib
+import errno
 import io
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -16,7 +19,7 @@ import axon_events
 from axon_events import cli, to_json
 from axon_events.cli import show
 
-from . import CORPUS, PACKAGE
+from . import CORPUS, PACKAGE, ROOT
 from .samples import EVENTS
 from .terminal import Run, process
 
@@ -67,6 +70,30 @@ class Ends(unittest.TestCase):
                 os.close(reader)
                 with open(writer, "w", encoding="utf-8") as pipe, redirect_stdout(pipe):
                     self.assertEqual(cli.main(["show", str(path)]), status)
+
+    @unittest.skipUnless(os.path.exists("/dev/full"), "needs a device that is always full")
+    def test_a_full_disk_is_2(self) -> None:
+        for descriptor in ("/dev/full", os.devnull):
+            with open(descriptor, "w", encoding="utf-8") as full:
+                run = subprocess.run(
+                    [sys.executable, "-W", "error", "-m", PACKAGE, "show", REPORT],
+                    stdout=full,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    cwd=ROOT,
+                )
+            error = "reading or writing failed: No space left on device"
+            expected = (2, f"python -m {PACKAGE}: {error}\n") if "full" in descriptor else (0, "")
+            self.assertEqual((run.returncode, run.stderr), expected)
+
+    def test_a_full_disk_inside_this_process(self) -> None:
+        with tempfile.TemporaryFile("w", encoding="utf-8") as out, redirect_stdout(out):
+            error = OSError(errno.ENOSPC, "No space left on device")
+            with (
+                mock.patch.object(show, "from_json", side_effect=error),
+                contextlib.redirect_stderr(io.StringIO()),
+            ):
+                self.assertEqual(cli.main(["show", str(REPORT)]), 2)
 
     @unittest.skipIf(sys.platform == "win32", "Ctrl-C reaches a process otherwise there")
     def test_ctrl_c_is_130(self) -> None:

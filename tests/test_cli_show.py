@@ -24,7 +24,7 @@ from axon_events import (
 )
 from axon_events.cli import show
 
-from . import CORPUS
+from . import CORPUS, PACKAGE
 from .terminal import Run, process
 
 START = FlowStart("Report", "anthropic", 1000)
@@ -129,6 +129,11 @@ class Lines(unittest.TestCase):
         for line in run.out.split("\n"):
             self.assertTrue(line.isprintable(), line)
 
+    def test_a_long_text_is_cut(self) -> None:
+        run = Run("show", "-", stdin=lines(FlowError("x" * 10_000_000, "y" * 10_000_000, 0)))
+        self.assertEqual(run.status, 0)
+        self.assertLess(len(run.out), 1000)
+
     def test_a_variant_that_it_does_not_know_is_a_type_error(self) -> None:
         fresh: Any = None
         with self.assertRaisesRegex(TypeError, "^None is not of the catalog$"):
@@ -167,7 +172,7 @@ class Files(unittest.TestCase):
         ):
             run = Run("show", path)
             self.assertEqual((run.status, run.out), (2, ""))
-            self.assertEqual(run.err, f"cannot read {path}: {reason}\n")
+            self.assertEqual(run.err, f"python -m {PACKAGE}: {path}: {reason}\n")
 
     def test_events_come_out_of_a_pipe_as_they_go_in(self) -> None:
         with process("show", "-") as running:

@@ -15,7 +15,7 @@ import axon_events
 from axon_events import to_json
 from axon_events.cli import verify
 
-from . import CORPUS
+from . import CORPUS, PACKAGE
 from .samples import EVENTS
 from .terminal import Run
 
@@ -186,7 +186,9 @@ class Edited(unittest.TestCase):
         ):
             run = Run("verify", folder)
             self.assertEqual((run.status, run.out), (2, ""))
-            self.assertEqual(run.err, f"cannot read {missing}: No such file or directory\n")
+            self.assertEqual(
+                run.err, f"python -m {PACKAGE}: {missing}: No such file or directory\n"
+            )
 
 
 class WhereItLooks(unittest.TestCase):

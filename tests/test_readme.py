@@ -4,6 +4,7 @@
 
 import contextlib
 import dataclasses
+import inspect
 import io
 import re
 import shlex
@@ -65,7 +66,10 @@ class Readme(unittest.TestCase):
             (
                 cls.__name__,
                 kind,
-                ", ".join(f"`{f.name}: {getattr(f.type, '__name__')}`" for f in dataclasses.fields(cls)),
+                ", ".join(
+                    f"`{f.name}: {inspect.formatannotation(f.type)}`"
+                    for f in dataclasses.fields(cls)
+                ),
             )
             for kind, cls in EVENT_TYPES.items()
         ]

@@ -3,8 +3,8 @@
 """The command line: `python -m axon_events`, one module for each command.
 
 A command is a generator: it prints what it finds and yields the exit status of each finding
-as it goes (0 good, 1 a fault in the input, 2 an unreadable file), so that a pipe closed by
-its reader ends it with the status so far. The worst of them is the exit status.
+as it goes (0 good, 1 a fault in the input), so that a pipe closed by its reader ends it with
+the status so far. The worst of them is the exit status.
 """
 
 import argparse
@@ -44,11 +44,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         for found in arguments.run(arguments):
             status = max(status, found)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The interpreter flushes stdout once more when it exits; that must go nowhere.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        _discard_output()
+    except OSError as error:
+        if error.filename is None:
+            _discard_output()
+        what = error.filename or "reading or writing failed"
+        print(f"{parser.prog}: {what}: {error.strerror}", file=sys.stderr)
+        return 2
     return status
+
+
+def _discard_output() -> None:
+    """Send nowhere what stdout could not take: the interpreter tries once more when it exits."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

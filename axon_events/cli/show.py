@@ -51,14 +51,8 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
     if arguments.file == "-":
         yield from _show(sys.stdin.buffer, "<stdin>")
         return
-    try:
-        with open(arguments.file, "rb") as file:
-            yield from _show(file, arguments.file)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        print(f"cannot read {arguments.file}: {error.strerror}", file=sys.stderr)
-        yield 2
+    with open(arguments.file, "rb") as file:
+        yield from _show(file, arguments.file)
 
 
 def _show(file: BinaryIO, name: str) -> Iterator[int]:
@@ -116,28 +110,30 @@ def _details(event: Event) -> str:  # noqa: RET503  # the last case does not ret
     """Return what an event says beyond its kind, on one line without control characters."""
     match event:
         case FlowStart():
-            return f"{event.flow_name!r} on {event.backend!r}"
+            return f"{_text(event.flow_name)} on {_text(event.backend)}"
         case StepStart():
-            return f"{event.step_name!r} (step {event.step_index}, {event.step_type!r})"
+            return f"{_text(event.step_name)} (step {event.step_index}, {_text(event.step_type)})"
         case StepToken():
-            return f"{event.step_name!r} {event.token_index}: {_text(event.content)}"
+            return f"{_text(event.step_name)} {event.token_index}: {_text(event.content)}"
         case StepComplete():
             return (
-                f"{event.step_name!r} (step {event.step_index}) {_result(event.success)},"
+                f"{_text(event.step_name)} (step {event.step_index}) {_result(event.success)},"
                 f" {event.tokens_input} tokens in, {event.tokens_output} out:"
                 f" {_text(event.full_output)}"
             )
         case ToolCall():
-            return f"{event.step_name!r} calls {event.tool_name!r}: {_text(event.content)}"
+            return (
+                f"{_text(event.step_name)} calls {_text(event.tool_name)}: {_text(event.content)}"
+            )
         case FlowComplete():
             return (
-                f"{event.flow_name!r} {_result(event.success)},"
+                f"{_text(event.flow_name)} {_result(event.success)},"
                 f" {_count(event.steps_executed, 'step')},"
                 f" {event.tokens_input} tokens in, {event.tokens_output} out,"
                 f" {event.latency_ms} ms"
             )
         case FlowError():
-            return f"{event.flow_name!r} failed: {_text(event.error)}"
+            return f"{_text(event.flow_name)} failed: {_text(event.error)}"
         case _:
             _assert_never(event)
 
@@ -172,9 +168,9 @@ def _outcome(
         what += f"; {_count(undecodable, 'line')} could not be decoded"
     match last:
         case FlowComplete():
-            return f"completed: {last.flow_name!r} {_result(last.success)}: {what}"
+            return f"completed: {_text(last.flow_name)} {_result(last.success)}: {what}"
         case FlowError():
-            return f"failed: {last.flow_name!r}: {_text(last.error)}: {what}"
+            return f"failed: {_text(last.flow_name)}: {_text(last.error)}: {what}"
         case _:
             return f"truncated: the stream has no flow_complete or flow_error at its end: {what}"
 
