@@ -39,7 +39,8 @@ pub fn run(input: impl Read, out: &mut impl Write) -> io::Result<()> {
     }
 }
 
-fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
+/// The bytes that pairs of hex digits stand for, if they are such pairs.
+pub(crate) fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
     fn value(digit: u8) -> Option<u8> {
         char::from(digit).to_digit(16).map(|value| value as u8)
     }
@@ -53,7 +54,7 @@ fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Escapes whatever some reader takes for a line break: messages quote the document's own text.
-fn on_one_line(message: &str) -> String {
+pub(crate) fn on_one_line(message: &str) -> String {
     let mut line = String::with_capacity(message.len());
     for c in message.chars() {
         if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {

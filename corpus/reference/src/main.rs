@@ -14,9 +14,10 @@ use axon_events_reference::{decode, record};
 
 const USAGE: &str = "\
 usage: axon-events-reference write CORPUS_DIR
-           fill in the wire texts and the versions of corpus.json
+           fill in what the reference says in corpus.json and decode.json: the wire texts, the
+           verdicts with the canonical forms, and the versions
        axon-events-reference check CORPUS_DIR
-           compare corpus.json and recorded/*.jsonl with the reference
+           compare corpus.json, decode.json and recorded/*.jsonl with the reference
        axon-events-reference decode
            answer each line of hex, a document's bytes, with `ok JSON` or `err REASON`
        axon-events-reference record report|failed|unstreamed
