@@ -22,24 +22,55 @@ from .terminal import Run
 VERSION = f"axon_events {axon_events.__version__}"
 
 
+def loaded(name: str) -> Any:
+    return json.loads((CORPUS / name).read_bytes())
+
+
 class Good(unittest.TestCase):
+    def counts(self) -> dict[str, tuple[str, int]]:
+        recordings = sorted((CORPUS / "recorded").glob("*.jsonl"))
+        return {
+            "corpus.json": ("entries", len(loaded("corpus.json")["entries"])),
+            "decode.json": ("cases", len(loaded("decode.json")["cases"])),
+            **{
+                f"recorded/{path.name}": ("events", path.read_bytes().count(b"\n"))
+                for path in recordings
+            },
+        }
+
     def test_it_counts_what_it_has_compared(self) -> None:
         run = Run("verify", CORPUS)
         self.assertEqual((run.status, run.err), (0, ""))
-        entries = len(json.loads((CORPUS / "corpus.json").read_bytes())["entries"])
-        recordings = sorted((CORPUS / "recorded").glob("*.jsonl"))
-        events = [path.read_bytes().count(b"\n") for path in recordings]
+        versions = ", ".join(
+            f"{name} {version}" for name, version in loaded("corpus.json")["reference"].items()
+        )
+        written_by = f" (format 1, written by {versions})"
         self.assertEqual(
             run.out.splitlines(),
             [
-                f"corpus.json: {entries} entries",
                 *(
-                    f"recorded/{path.name}: {count} events"
-                    for path, count in zip(recordings, events, strict=True)
+                    f"{name}: {count} {what}{written_by * name.endswith('.json')}"
+                    for name, (what, count) in self.counts().items()
                 ),
-                f"{VERSION} agrees with the corpus: {entries} entries, {len(recordings)}"
-                f" recordings, {sum(events)} events",
+                f"{VERSION} agrees with the corpus",
             ],
+        )
+
+    def test_json_is_for_machines(self) -> None:
+        run = Run("verify", CORPUS, "--json")
+        self.assertEqual((run.status, run.err), (0, ""))
+        header = {"format": 1, "reference": loaded("corpus.json")["reference"]}
+        self.assertEqual(
+            json.loads(run.out),
+            {
+                "axon_events": axon_events.__version__,
+                "agrees": True,
+                "files": [
+                    {"file": name, what: count, **(header if name.endswith(".json") else {})}
+                    for name, (what, count) in self.counts().items()
+                ],
+                "differences": [],
+            },
         )
 
 
@@ -52,11 +83,10 @@ class Edited(unittest.TestCase):
         self.folder = Path(temporary.name) / "corpus"
         shutil.copytree(CORPUS, self.folder, ignore=shutil.ignore_patterns("reference"))
 
-    def edit(self, edit: Callable[[Any], object]) -> Run:
-        path = self.folder / "corpus.json"
-        corpus = json.loads(path.read_bytes())
+    def edit(self, edit: Callable[[Any], object], name: str = "corpus.json") -> Run:
+        corpus = loaded(name)
         edit(corpus)
-        path.write_text(json.dumps(corpus), encoding="utf-8")
+        (self.folder / name).write_text(json.dumps(corpus), encoding="utf-8")
         return Run("verify", self.folder)
 
     def test_a_byte_of_a_wire(self) -> None:
@@ -120,9 +150,9 @@ class Edited(unittest.TestCase):
                 self.assertIn(f"corpus.json: {text}", run.out)
 
     def test_entries_that_are_no_entries(self) -> None:
-        run = self.edit(lambda corpus: corpus["entries"].extend([None, {"wire": 1}, "x"]))
+        run = self.edit(lambda corpus: corpus["entries"].extend([None, {"name": 1}, "x"]))
         self.assertEqual(run.status, 1)
-        self.assertEqual(run.out.count("expected an object with variant"), 3)
+        self.assertEqual(run.out.count(": expected an object with a name\n"), 3)
 
     def test_a_wire_that_is_no_text(self) -> None:
         def edit(corpus: Any) -> None:
@@ -134,36 +164,113 @@ class Edited(unittest.TestCase):
         self.assertIn("flow_start: expected an object with variant, expected_json and", run.out)
         self.assertIn("step_start: wire: not-utf8: expected text without lone surrog", run.out)
 
-    def test_a_corpus_without_entries(self) -> None:
+    def test_a_file_without_what_it_is_for(self) -> None:
         for edit, text in (
             (lambda corpus: corpus["entries"].clear(), "expected entries, got none"),
-            (lambda corpus: corpus.clear(), "expected a corpus of format 1"),
-            (lambda corpus: corpus.update(format=2), "expected a corpus of format 1"),
+            (lambda corpus: corpus.clear(), "expected an object with format 1, got none"),
+            (
+                lambda corpus: corpus.update(format=2),
+                "expected format 1, which is all that axon_events"
+                f" {axon_events.__version__} knows, got format 2: this copy is too old or too new"
+                " to judge",
+            ),
         ):
             with self.subTest(text):
                 run = self.edit(edit)
                 self.assertEqual(run.status, 1)
                 self.assertIn(f"corpus.json: {text}\ncorpus.json: 0 entries\n", run.out)
+                self.assertTrue(run.out.endswith(": 1 differences\n"))
 
-    def test_a_corpus_that_is_cut_or_empty(self) -> None:
-        path = self.folder / "corpus.json"
-        for content in (path.read_bytes()[:1000], b"", b"\xff", b"[" * 100_000):
-            path.write_bytes(content)
-            run = Run("verify", self.folder)
-            with self.subTest(content[:10]):
-                self.assertEqual(run.status, 1)
-                self.assertIn("corpus.json: ", run.out)
-                self.assertIn("differs from the corpus: 1 differences", run.out)
+    def test_a_file_that_is_cut_or_empty(self) -> None:
+        for name in ("corpus.json", "decode.json"):
+            path = self.folder / name
+            whole = path.read_bytes()
+            for content in (whole[:1000], b"", b"\xff", b"[" * 100_000, b"[]"):
+                path.write_bytes(content)
+                run = Run("verify", self.folder)
+                with self.subTest(name, content=content[:10]):
+                    self.assertEqual(run.status, 1)
+                    self.assertIn(f"\n{name}: 0 ", "\n" + run.out)
+                    self.assertIn("differs from the corpus: 1 differences", run.out)
+            path.write_bytes(whole)
+
+    def test_a_name_used_twice(self) -> None:
+        for name, what in (("corpus.json", "entries"), ("decode.json", "cases")):
+            taken = loaded(name)[what][0]["name"]
+
+            def edit(corpus: Any, what: str = what) -> None:
+                corpus[what].append(corpus[what][0])
+
+            run = self.edit(edit, name)
+            self.assertEqual(run.status, 1)
+            text = "expected a name of its own, got one that is taken"
+            self.assertIn(f"{name}: {taken}: {text}\n", run.out)
+
+    def test_a_corpus_without_a_variant_or_a_reference(self) -> None:
+        def edit(corpus: Any) -> None:
+            del corpus["reference"]
+            corpus["entries"] = [e for e in corpus["entries"] if e["variant"] != "FlowError"]
+
+        run = self.edit(edit)
+        self.assertEqual(run.status, 1)
+        self.assertIn(
+            "corpus.json: expected the variant FlowError not at all, got it with kind, flow_name,"
+            " error, timestamp_ms\n",
+            run.out,
+        )
+        self.assertIn("entries (format 1, written by an unknown reference)\n", run.out)
+
+    def decided(self, **changes: object) -> str:
+        """Return what is said of the first accepted case with these changes."""
+
+        def edit(corpus: Any) -> None:
+            case = next(case for case in corpus["cases"] if case["verdict"] == "accept")
+            case.update({"name": "changed", **changes})
+            for key in [key for key, value in case.items() if value is None]:
+                del case[key]
+
+        run = self.edit(edit, "decode.json")
+        self.assertEqual(run.status, 1)
+        return run.out
+
+    def test_a_case_of_decode_json(self) -> None:
+        self.assertIn(
+            "decode.json: changed: expected it refused as not-json, got {",
+            self.decided(reason="not-json"),
+        )
+        self.assertIn(
+            "decode.json: changed: expected it accepted, got missing-kind: ",
+            self.decided(input="{}"),
+        )
+        self.assertIn(
+            "decode.json: changed: expected it refused as wrong-type, got missing-kind: ",
+            self.decided(input="{}", reason="wrong-type"),
+        )
+        self.assertIn(
+            "decode.json: changed: written again, the first difference is at byte 0:",
+            self.decided(canonical="x"),
+        )
+        self.assertIn(
+            "decode.json: changed: expected a verdict, accept or reject", self.decided(verdict=1)
+        )
+        for document in ({"input": None}, {"input": 1}, {"input": None, "input_hex": "0g"}):
+            self.assertIn(
+                "decode.json: changed: expected an object with input, a text, or input_hex,",
+                self.decided(**document),
+            )
 
     def test_a_recording(self) -> None:
         path = self.folder / "recorded" / "failed.jsonl"
         line = to_json(EVENTS[0]).encode()
         for content, text in (
-            (line + b"\n\n", "failed.jsonl:2: not-json: expected a value, got the end"),
-            (line[:-1] + b"\n", 'failed.jsonl:1: not-json: expected "," or "}"'),
-            (line, "failed.jsonl:1: written again, the first difference is at byte 93:"),
-            (b"", "failed.jsonl:1: not-json: expected a value, got the end"),
-            (line.replace(b":", b": ", 1) + b"\n", "failed.jsonl:1: written again, the first "),
+            (line + b"\n\n", "failed.jsonl: line 2: not-json: expected a value, got the end"),
+            (line[:-1] + b"\n", 'failed.jsonl: line 1: not-json: expected "," or "}"'),
+            (line, "failed.jsonl: line 1: written again, the first difference is at byte 93:"),
+            (b"", "failed.jsonl: line 1: not-json: expected a value, got the end"),
+            (
+                line.replace(b":", b": ", 1) + b"\n",
+                "failed.jsonl: line 1: written again, the first ",
+            ),
         ):
             with self.subTest(text):
                 path.write_bytes(content)
@@ -185,7 +292,8 @@ class Edited(unittest.TestCase):
             (self.folder / "fresh", self.folder / "fresh" / "corpus.json"),
         ):
             run = Run("verify", folder)
-            self.assertEqual((run.status, run.out), (2, ""))
+            self.assertEqual(run.status, 2)
+            self.assertNotIn("agrees", run.out)
             self.assertEqual(
                 run.err, f"python -m {PACKAGE}: {missing}: No such file or directory\n"
             )

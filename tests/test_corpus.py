@@ -3,11 +3,12 @@
 """The corpus: every entry written and read to the bytes of the Rust reference, both ways."""
 
 import json
+import re
 import unittest
 from collections import Counter
 from typing import Any
 
-from axon_events import EVENT_TYPES, Event, from_dict, from_json, to_dict, to_json
+from axon_events import EVENT_TYPES, DecodeError, Event, from_dict, from_json, to_dict, to_json
 
 from . import CORPUS
 
@@ -92,6 +93,75 @@ class Entries(unittest.TestCase):
                 "timestamp_ms": 0,
             },
         )
+
+
+class Cases(unittest.TestCase):
+    """decode.json: `reason` is ours, the rest is the reference's."""
+
+    def cases(self) -> list[dict[str, Any]]:
+        cases: list[dict[str, Any]] = json.loads((CORPUS / "decode.json").read_bytes())["cases"]
+        self.assertGreaterEqual(len(cases), 250)
+        return cases
+
+    def test_every_case_is_decided_as_it_says(self) -> None:
+        for case in self.cases():
+            document = bytes.fromhex(case["input_hex"]) if "input_hex" in case else case["input"]
+            with self.subTest(case["name"]):
+                if "reason" in case:
+                    with self.assertRaises(DecodeError) as caught:
+                        from_json(document)
+                    self.assertEqual(caught.exception.reason, case["reason"])
+                elif case["verdict"] == "accept":
+                    self.assertEqual(to_json(from_json(document)), case["canonical"])
+                else:
+                    self.assertTrue(case["exception"])
+                    from_json(document)
+
+    def test_only_the_declared_exceptions_depart_from_the_reference(self) -> None:
+        exceptions = set()
+        for case in self.cases():
+            with self.subTest(case["name"]):
+                refused = "reason" in case
+                self.assertEqual(refused != (case["verdict"] == "reject"), "exception" in case)
+                self.assertEqual("canonical" in case, case["verdict"] == "accept")
+            if "exception" in case:
+                exceptions.add(case.get("reason", "accepted"))
+                declared = case["name"].startswith(("types.top-level-array", "numbers.edge-"))
+                self.assertTrue(declared, case["name"])
+        self.assertEqual(exceptions, {"not-an-object", "not-json", "accepted"})
+
+    def test_every_reason_and_every_group_has_its_cases(self) -> None:
+        reasons = Counter(case["reason"] for case in self.cases() if "reason" in case)
+        self.assertEqual(len(reasons), 9)
+        groups = Counter(case["name"].partition(".")[0] for case in self.cases())
+        self.assertEqual(
+            set(groups),
+            {
+                "syntax",
+                "strings",
+                "numbers",
+                "unknown-fields",
+                "duplicates",
+                "missing",
+                "types",
+                "ranges",
+                "kind",
+                "nesting",
+                "encoding",
+                "whitespace",
+                "key-order",
+            },
+        )
+
+
+class Versions(unittest.TestCase):
+    def test_the_files_name_the_versions_that_cargo_has_locked(self) -> None:
+        lock = (CORPUS / "reference" / "Cargo.lock").read_text("utf-8")
+        locked = dict(re.findall(r'^name = "(.*)"\nversion = "(.*)"$', lock, re.M))
+        for name in ("corpus.json", "decode.json"):
+            versions = json.loads((CORPUS / name).read_bytes())["reference"]
+            self.assertEqual(list(versions), ["serde", "serde_json", "tokio"])
+            self.assertLessEqual(versions.items(), locked.items(), name)
 
 
 class Recorded(unittest.TestCase):

@@ -50,21 +50,7 @@ class Vendored(unittest.TestCase):
     def test_verify_works_under_its_other_name(self) -> None:
         status, out, err = self.run_python("-m", "vendor.axon_events", "verify", "../corpus")
         self.assertEqual((status, err), (0, ""))
-        self.assertIn("agrees with the corpus: ", out)
-
-    def test_an_edited_copy_is_found_out(self) -> None:
-        codec = self.host / "vendor" / "axon_events" / "_codec.py"
-        source = codec.read_text(encoding="utf-8")
-        swapped = source.replace(
-            '"flow_name":{_quote(e.flow_name)},"error":{_quote(e.error)}',
-            '"error":{_quote(e.error)},"flow_name":{_quote(e.flow_name)}',
-        )
-        self.assertNotEqual(source, swapped)
-        codec.write_text(swapped, encoding="utf-8")
-        status, out, _ = self.run_python("-m", "vendor.axon_events", "verify", "../corpus")
-        self.assertEqual(status, 1)
-        self.assertIn("corpus.json: flow_error: written, the first difference is at byte 22:", out)
-        self.assertIn("recorded/failed.jsonl:57: written again, the first difference is at", out)
+        self.assertIn("agrees with the corpus\n", out)
 
 
 if __name__ == "__main__":

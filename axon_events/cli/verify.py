@@ -4,15 +4,27 @@
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from .. import DecodeError, __version__, from_dict, from_json, to_dict, to_json
+from .. import (
+    EVENT_TYPES,
+    DecodeError,
+    __version__,
+    from_dict,
+    from_json,
+    to_dict,
+    to_json,
+)
+from .._catalog import shown_int
 
-__all__ = ["add_parser"]
+__all__ = ["add_parser", "default_corpus"]
 
-_FORMAT = 1
+# The format of the corpus files that this copy reads.
+FORMAT = 1
 # So many bytes are shown before the first one that differs, and from it on.
 _BEFORE = 24
 _FROM = 40
@@ -23,8 +35,9 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "verify",
         help="check this copy of the package against the corpus",
-        description="Write and read every entry of the corpus and every recorded event with this"
-        " very copy of the package, and compare with the bytes that the reference wrote.",
+        description="Hold this very copy of the package against the corpus: write and read every"
+        " entry, decide every case, write every recorded event again, and compare with what the"
+        " reference wrote.",
         epilog="Exit status: 0 no difference; 1 differences; 2 the corpus cannot be read.",
     )
     parser.add_argument(
@@ -34,54 +47,8 @@ def add_parser(commands: Any) -> None:
         type=Path,
         help="the corpus folder (default: the one beside the package, else in this directory)",
     )
+    parser.add_argument("--json", action="store_true", help="print one JSON object, for machines")
     parser.set_defaults(run=_run)
-
-
-def _run(arguments: argparse.Namespace) -> Iterator[int]:
-    corpus: Path = arguments.corpus or default_corpus(Path(__file__))
-    document = (corpus / "corpus.json").read_bytes()
-    recordings = {
-        f"recorded/{path.name}": path.read_bytes()
-        for path in sorted((corpus / "recorded").iterdir())
-        if path.suffix == ".jsonl"
-    }
-
-    differences = 0
-    entries: list[Any] = []
-    try:
-        entries = _entries(document)
-    except (ValueError, RecursionError) as error:
-        differences += 1
-        yield 1
-        print(f"corpus.json: {error}")
-    for number, entry in enumerate(entries):
-        for difference in _entry_differences(entry):
-            differences += 1
-            yield 1
-            name = entry.get("name") if isinstance(entry, dict) else None
-            print(f"corpus.json: {name or f'entry {number}'}: {difference}")
-    print(f"corpus.json: {len(entries)} entries")
-
-    if not recordings:
-        differences += 1
-        yield 1
-        print("recorded: expected recordings, got none")
-    events = 0
-    for name, recording in recordings.items():
-        lines = recording.splitlines(keepends=True) or [b""]
-        for lineno, line in enumerate(lines, 1):
-            for difference in _line_differences(line):
-                differences += 1
-                yield 1
-                print(f"{name}:{lineno}: {difference}")
-        events += len(lines)
-        print(f"{name}: {len(lines)} events")
-
-    counts = f"{len(entries)} entries, {len(recordings)} recordings, {events} events"
-    if differences:
-        print(f"axon_events {__version__} differs from the corpus: {differences} differences")
-    else:
-        print(f"axon_events {__version__} agrees with the corpus: {counts}")
 
 
 def default_corpus(module: Path) -> Path:
@@ -90,24 +57,141 @@ def default_corpus(module: Path) -> Path:
     return beside if beside.is_dir() else Path("corpus")
 
 
-def _entries(document: bytes) -> list[Any]:
-    """Return the entries of corpus.json, or raise ValueError with what is wrong with it."""
-    corpus = json.loads(document)
-    if not isinstance(corpus, dict) or corpus.get("format") != _FORMAT:
-        raise ValueError(f"expected a corpus of format {_FORMAT}")
-    entries = corpus.get("entries")
-    if not isinstance(entries, list) or not entries:
-        raise ValueError("expected entries, got none")
-    return entries
+def _run(arguments: argparse.Namespace) -> Iterator[int]:
+    corpus: Path = arguments.corpus or default_corpus(Path(__file__))
+    files = []
+    differences = []
+    for checked in _checks(corpus):
+        files.append({"file": checked.file, checked.what: checked.count, **checked.header})
+        for case, difference in checked.differences:
+            yield 1
+            differences.append({"file": checked.file, "case": case, "difference": difference})
+            if not arguments.json:
+                place = f"{checked.file}: {case}" if case else checked.file
+                print(f"{place}: {difference}")
+        if not arguments.json:
+            print(f"{checked.file}: {checked.count} {checked.what}{_shown_header(checked.header)}")
+    if arguments.json:
+        result = {
+            "axon_events": __version__,
+            "agrees": not differences,
+            "files": files,
+            "differences": differences,
+        }
+        print(json.dumps(result, indent=2))
+    elif differences:
+        print(f"axon_events {__version__} differs from the corpus: {len(differences)} differences")
+    else:
+        print(f"axon_events {__version__} agrees with the corpus")
 
 
-def _entry_differences(entry: Any) -> Iterator[str]:
+@dataclass(frozen=True)
+class Checked:
+    """A file of the corpus and what came of checking it."""
+
+    file: str
+    what: str  # what it has: entries, cases, events
+    count: int
+    header: dict[str, Any]  # its format, and the versions of the reference that wrote it
+    differences: Iterable[tuple[str, str]]  # the case ("" for the file as a whole) and the text
+
+
+def _checks(corpus: Path) -> Iterator[Checked]:
+    """Yield what came of each file; raise OSError for one that cannot be read."""
+    for name, (what, case_differences) in _CASES.items():
+        content = (corpus / name).read_bytes()
+        try:
+            header, cases = _load(content, what)
+        except (ValueError, RecursionError) as error:
+            yield Checked(name, what, 0, {}, [("", str(error))])
+            continue
+        differences = _differences(cases, case_differences)
+        if name == "corpus.json":
+            differences = chain(_catalog_differences(cases), differences)
+        yield Checked(name, what, len(cases), header, differences)
+
+    recordings = sorted((corpus / "recorded").iterdir())
+    recordings = [path for path in recordings if path.suffix == ".jsonl"]
+    if not recordings:
+        yield Checked("recorded", "events", 0, {}, [("", "expected recordings, got none")])
+    for path in recordings:
+        lines = path.read_bytes().splitlines(keepends=True) or [b""]
+        yield Checked(
+            f"recorded/{path.name}", "events", len(lines), {}, _recording_differences(lines)
+        )
+
+
+def _load(content: bytes, what: str) -> tuple[dict[str, Any], list[Any]]:
+    """Return the header and the cases of a corpus file, or raise ValueError."""
+    corpus = json.loads(content)
+    if not isinstance(corpus, dict) or not isinstance(corpus.get("format"), int):
+        raise ValueError(f"expected an object with format {FORMAT}, got none")
+    if corpus["format"] != FORMAT:
+        raise ValueError(
+            f"expected format {FORMAT}, which is all that axon_events {__version__} knows, got"
+            f" format {shown_int(corpus['format'])}: this copy is too old or too new to judge"
+        )
+    cases = corpus.get(what)
+    if not isinstance(cases, list) or not cases:
+        raise ValueError(f"expected {what}, got none")
+    return {"format": FORMAT, "reference": corpus.get("reference")}, cases
+
+
+def _shown_header(header: dict[str, Any]) -> str:
+    if not header:
+        return ""
+    reference = header["reference"] if isinstance(header["reference"], dict) else {}
+    versions = ", ".join(f"{name} {version}" for name, version in reference.items())
+    return f" (format {header['format']}, written by {versions or 'an unknown reference'})"
+
+
+def _differences(
+    cases: list[Any], case_differences: Callable[[dict[str, Any]], Iterator[str]]
+) -> Iterator[tuple[str, str]]:
+    """Yield the differences of each case, and the faults of the list itself."""
+    names = set()
+    for number, case in enumerate(cases):
+        name = case.get("name") if isinstance(case, dict) else None
+        if not isinstance(name, str):
+            yield f"number {number}", "expected an object with a name"
+            continue
+        if name in names:
+            yield name, "expected a name of its own, got one that is taken"
+        names.add(name)
+        for difference in case_differences(case):
+            yield name, difference
+
+
+def _catalog_differences(entries: list[Any]) -> Iterator[tuple[str, str]]:
+    """Yield each variant that the catalog has otherwise than the corpus, or one of them lacks."""
+    in_corpus = {
+        entry["variant"]: list(entry["expected_json"])
+        for entry in entries
+        if isinstance(entry, dict)
+        and isinstance(entry.get("variant"), str)
+        and isinstance(entry.get("expected_json"), dict)
+    }
+    catalog = {cls.__name__: ["kind", *cls.__match_args__] for cls in EVENT_TYPES.values()}
+    for variant in {**catalog, **in_corpus}:
+        expected, actual = in_corpus.get(variant), catalog.get(variant)
+        if expected != actual:
+            yield (
+                "",
+                f"expected the variant {variant} {_shown_fields(expected)},"
+                f" got it {_shown_fields(actual)}",
+            )
+
+
+def _shown_fields(fields: list[str] | None) -> str:
+    return "not at all" if fields is None else f"with {', '.join(fields)}"
+
+
+def _entry_differences(entry: dict[str, Any]) -> Iterator[str]:
     """Yield how what is written and read differs from an entry of corpus.json."""
-    if not (isinstance(entry, dict) and isinstance(entry.get("wire"), str)):
+    wire, expected = entry.get("wire"), entry.get("expected_json")
+    if not isinstance(wire, str) or not isinstance(expected, dict):
         yield "expected an object with variant, expected_json and wire"
         return
-    wire: str = entry["wire"]
-    expected: Any = entry.get("expected_json")
     try:
         written = to_json(from_dict(expected))
     except DecodeError as error:
@@ -129,15 +213,60 @@ def _entry_differences(entry: Any) -> Iterator[str]:
         yield f"read, {_difference(should_be, read)}"
 
 
-def _line_differences(line: bytes) -> Iterator[str]:
-    """Yield how a recorded line, read and written again, differs from itself."""
+def _decode_differences(case: dict[str, Any]) -> Iterator[str]:
+    """Yield how a decision differs from a case of decode.json.
+
+    Where the case has a `reason`, it is refused for that; of the declared exceptions too.
+    """
+    documents = _documents(case)
+    if not documents:
+        yield "expected an object with input, a text, or input_hex, hexadecimal digits"
+    if case.get("verdict") not in ("accept", "reject"):
+        yield "expected a verdict, accept or reject"
+    for document in documents:
+        try:
+            written = to_json(from_json(document))
+        except DecodeError as error:
+            if error.reason != case.get("reason"):
+                yield f"expected {_shown_decision(case)}, got {error}"
+            continue
+        if "reason" in case:
+            yield f"expected {_shown_decision(case)}, got {written}"
+        elif written != case.get("canonical", written):
+            yield f"written again, {_difference(case['canonical'], written)}"
+
+
+def _documents(case: dict[str, Any]) -> list[str | bytes]:
+    """Return the document of a case in all its forms; none if it has no good one."""
+    text, digits = case.get("input"), case.get("input_hex")
+    if isinstance(text, str):
+        return [text, text.encode(errors="surrogatepass")]
     try:
-        written = to_json(from_json(line)) + "\n"
-    except DecodeError as error:
-        yield str(error)
-        return
-    if written.encode() != line:
-        yield f"written again, {_difference(line.decode(), written)}"
+        return [bytes.fromhex(digits)] if isinstance(digits, str) else []
+    except ValueError:
+        return []
+
+
+def _shown_decision(case: dict[str, Any]) -> str:
+    return f"it refused as {case['reason']}" if "reason" in case else "it accepted"
+
+
+_CASES: dict[str, tuple[str, Callable[[dict[str, Any]], Iterator[str]]]] = {
+    "corpus.json": ("entries", _entry_differences),
+    "decode.json": ("cases", _decode_differences),
+}
+
+
+def _recording_differences(lines: list[bytes]) -> Iterator[tuple[str, str]]:
+    """Yield how recorded lines, read and written again, differ from themselves."""
+    for lineno, line in enumerate(lines, 1):
+        try:
+            written = to_json(from_json(line)) + "\n"
+        except DecodeError as error:
+            yield f"line {lineno}", str(error)
+            continue
+        if written.encode() != line:
+            yield f"line {lineno}", f"written again, {_difference(line.decode(), written)}"
 
 
 def _difference(expected_text: str, actual_text: str) -> str:
