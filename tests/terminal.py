@@ -5,6 +5,7 @@
 import contextlib
 import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,11 @@ class Run:
         self.err = err.getvalue()
 
 
+def _heed_ctrl_c() -> None:
+    # A shell starts what runs in its background with Ctrl-C ignored, and that is inherited.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def process(
     *arguments: object, environment: dict[str, str] | None = None, cwd: Path = ROOT
@@ -63,6 +69,7 @@ def process(
         stderr=subprocess.PIPE,
         env={**os.environ, **(environment or {})},
         cwd=cwd,
+        preexec_fn=_heed_ctrl_c if os.name == "posix" else None,
     ) as running:
         try:
             yield running
