@@ -32,6 +32,7 @@ class Good(unittest.TestCase):
         return {
             "corpus.json": ("entries", len(loaded("corpus.json")["entries"])),
             "decode.json": ("cases", len(loaded("decode.json")["cases"])),
+            "streams.json": ("cases", len(loaded("streams.json")["cases"])),
             **{
                 f"recorded/{path.name}": ("events", path.read_bytes().count(b"\n"))
                 for path in recordings
@@ -44,12 +45,16 @@ class Good(unittest.TestCase):
         versions = ", ".join(
             f"{name} {version}" for name, version in loaded("corpus.json")["reference"].items()
         )
-        written_by = f" (format 1, written by {versions})"
+        headers = {
+            "corpus.json": f" (format 1, written by {versions})",
+            "decode.json": f" (format 1, written by {versions})",
+            "streams.json": " (format 1)",
+        }
         self.assertEqual(
             run.out.splitlines(),
             [
                 *(
-                    f"{name}: {count} {what}{written_by * name.endswith('.json')}"
+                    f"{name}: {count} {what}{headers.get(name, '')}"
                     for name, (what, count) in self.counts().items()
                 ),
                 f"{VERSION} agrees with the corpus",
@@ -59,14 +64,15 @@ class Good(unittest.TestCase):
     def test_json_is_for_machines(self) -> None:
         run = Run("verify", CORPUS, "--json")
         self.assertEqual((run.status, run.err), (0, ""))
-        header = {"format": 1, "reference": loaded("corpus.json")["reference"]}
+        written = {"format": 1, "reference": loaded("corpus.json")["reference"]}
+        headers = {"corpus.json": written, "decode.json": written, "streams.json": {"format": 1}}
         self.assertEqual(
             json.loads(run.out),
             {
                 "axon_events": axon_events.__version__,
                 "agrees": True,
                 "files": [
-                    {"file": name, what: count, **(header if name.endswith(".json") else {})}
+                    {"file": name, what: count, **headers.get(name, {})}
                     for name, (what, count) in self.counts().items()
                 ],
                 "differences": [],
@@ -182,7 +188,7 @@ class Edited(unittest.TestCase):
                 self.assertTrue(run.out.endswith(": 1 differences\n"))
 
     def test_a_file_that_is_cut_or_empty(self) -> None:
-        for name in ("corpus.json", "decode.json"):
+        for name in ("corpus.json", "decode.json", "streams.json"):
             path = self.folder / name
             whole = path.read_bytes()
             for content in (whole[:1000], b"", b"\xff", b"[" * 100_000, b"[]"):
@@ -195,7 +201,11 @@ class Edited(unittest.TestCase):
             path.write_bytes(whole)
 
     def test_a_name_used_twice(self) -> None:
-        for name, what in (("corpus.json", "entries"), ("decode.json", "cases")):
+        for name, what in (
+            ("corpus.json", "entries"),
+            ("decode.json", "cases"),
+            ("streams.json", "cases"),
+        ):
             taken = loaded(name)[what][0]["name"]
 
             def edit(corpus: Any, what: str = what) -> None:
@@ -218,7 +228,7 @@ class Edited(unittest.TestCase):
             " error, timestamp_ms\n",
             run.out,
         )
-        self.assertIn("entries (format 1, written by an unknown reference)\n", run.out)
+        self.assertIn("entries (format 1)\n", run.out)
 
     def decided(self, **changes: object) -> str:
         """Return what is said of the first accepted case with these changes."""
@@ -258,6 +268,27 @@ class Edited(unittest.TestCase):
                 "decode.json: changed: expected an object with input, a text, or input_hex,",
                 self.decided(**document),
             )
+
+    def test_a_case_of_streams_json(self) -> None:
+        case = {"name": "x", "options": {}, "events": [], "outcome": "truncated"}
+        missing = "expected options, events, outcome and violations, got "
+        for changes, text in (
+            ({"violations": [], "outcome": "failed"}, "judged, the first difference is at byte 13"),
+            ({"violations": []}, "judged, the first difference is at byte 40"),
+            ({}, f"{missing}KeyError('violations')"),
+            ({"options": {"allow": ["x"]}}, f"{missing}ValueError("),
+            ({"options": {"fresh": 1}}, f"{missing}TypeError("),
+            ({"options": 1}, f"{missing}TypeError("),
+            ({"events": ["{}"]}, f"{missing}DecodeError('missing-kind', "),
+        ):
+
+            def edit(corpus: Any, changes: dict[str, Any] = changes) -> None:
+                corpus["cases"].append({**case, **changes})
+
+            with self.subTest(text):
+                run = self.edit(edit, "streams.json")
+                self.assertEqual(run.status, 1)
+                self.assertIn(f"streams.json: x: {text}", run.out)
 
     def test_a_recording(self) -> None:
         path = self.folder / "recorded" / "failed.jsonl"

@@ -20,6 +20,7 @@ from .. import (
     to_json,
 )
 from .._catalog import shown_int
+from ..order import Rule, StreamChecker
 
 __all__ = ["add_parser", "default_corpus"]
 
@@ -36,8 +37,8 @@ def add_parser(commands: Any) -> None:
         "verify",
         help="check this copy of the package against the corpus",
         description="Hold this very copy of the package against the corpus: write and read every"
-        " entry, decide every case, write every recorded event again, and compare with what the"
-        " reference wrote.",
+        " entry, decide every case, judge every stream, write every recorded event again, and"
+        " compare with what the corpus says.",
         epilog="Exit status: 0 no difference; 1 differences; 2 the corpus cannot be read.",
     )
     parser.add_argument(
@@ -134,15 +135,17 @@ def _load(content: bytes, what: str) -> tuple[dict[str, Any], list[Any]]:
     cases = corpus.get(what)
     if not isinstance(cases, list) or not cases:
         raise ValueError(f"expected {what}, got none")
-    return {"format": FORMAT, "reference": corpus.get("reference")}, cases
+    header = {key: corpus[key] for key in ("format", "reference") if key in corpus}
+    return header, cases
 
 
 def _shown_header(header: dict[str, Any]) -> str:
     if not header:
         return ""
-    reference = header["reference"] if isinstance(header["reference"], dict) else {}
-    versions = ", ".join(f"{name} {version}" for name, version in reference.items())
-    return f" (format {header['format']}, written by {versions or 'an unknown reference'})"
+    reference = header.get("reference")
+    versions = reference.items() if isinstance(reference, dict) else ()
+    written_by = ", ".join(f"{name} {version}" for name, version in versions)
+    return f" (format {header['format']}{', written by ' * bool(versions)}{written_by})"
 
 
 def _differences(
@@ -251,9 +254,30 @@ def _shown_decision(case: dict[str, Any]) -> str:
     return f"it refused as {case['reason']}" if "reason" in case else "it accepted"
 
 
+def _stream_differences(case: dict[str, Any]) -> Iterator[str]:
+    """Yield how the judgement on a stream differs from a case of streams.json."""
+    try:
+        options = dict(case["options"])
+        allow = [Rule(name) for name in options.pop("allow", ())]
+        checker = StreamChecker(allow=allow, **options)
+        violations = [v for wire in case["events"] for v in checker.feed(from_json(wire))]
+        expected = {"outcome": case["outcome"], "violations": case["violations"]}
+    except (KeyError, TypeError, ValueError) as error:
+        yield f"expected options, events, outcome and violations, got {error!r:.200}"
+        return
+    violations += checker.close()
+    judged = {
+        "outcome": checker.outcome.value,
+        "violations": [{"rule": v.rule.value, "index": v.index} for v in violations],
+    }
+    if judged != expected:
+        yield f"judged, {_difference(json.dumps(expected), json.dumps(judged))}"
+
+
 _CASES: dict[str, tuple[str, Callable[[dict[str, Any]], Iterator[str]]]] = {
     "corpus.json": ("entries", _entry_differences),
     "decode.json": ("cases", _decode_differences),
+    "streams.json": ("cases", _stream_differences),
 }
 
 
