@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""The producer's side: two context managers that cannot write a broken stream.
+
+What is open is what `with` has entered, so whatever leaves the blocks, in whatever way, ends the
+steps and the flow in the stream as well. Each call does the same things in the same order, and
+that order is why this holds: read the clock, which is the caller's code; ask whether the call is
+in place; construct the event, which validates it; change the state; call the sink. What raises
+before the state changes leaves everything as it was. What comes out of the sink ends the flow,
+since nobody can know whether the sink took the event.
+"""
+
+import re
+from collections.abc import Callable
+from time import monotonic_ns
+from typing import Final
+
+from ._catalog import (
+    U64_MAX,
+    Event,
+    FlowComplete,
+    FlowError,
+    FlowStart,
+    StepComplete,
+    StepStart,
+    StepToken,
+    ToolCall,
+    now_ms,
+    shown_int,
+)
+
+__all__ = ["FlowEmitter", "StepEmitter"]
+
+# Why a call is refused, and how to do it right.
+_FLOW_NOT_STARTED: Final = "the flow has not started: use it in `with FlowEmitter(...) as flow:`"
+_FLOW_RUNS: Final = "the flow is running: enter a FlowEmitter once, and make one for each run"
+_FLOW_ENDED: Final = "the flow has ended: make a new FlowEmitter for another run"
+_SINK_FAILED: Final = "the flow has ended, its sink raised: make a new FlowEmitter for another run"
+_STEP_NOT_STARTED: Final = "the step has not started: use it in `with flow.step(...) as step:`"
+_STEP_ENTERED: Final = "the step was entered before: call flow.step(...) again for another step"
+_STEP_ENDED: Final = "the step has ended: use it only inside its own `with` block"
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+class FlowEmitter:
+    """Tells a flow as a legal stream of events, whatever happens in it.
+
+    - `sink`: any callable that takes an event, like `list.append`. What it returns is ignored, so
+      it must not be a coroutine function.
+    - `flow_name`: the name of the flow.
+    - `backend`: the backend that executes its steps.
+    - `clock`: returns the current time in Unix milliseconds, an int from 0 to 2^64-1.
+
+    Raises TypeError if `sink` or `clock` is not callable or a name is no `str`, ValueError if a
+    name holds a lone surrogate.
+
+        with FlowEmitter(events.append, flow_name="Report", backend="anthropic") as flow:
+            with flow.step("Summarise", step_type="generate") as step:
+                for chunk in model:
+                    step.token(chunk)
+
+    Entering sends `FlowStart`. Leaving sends the terminator: `FlowError` with the exception's type
+    and message if one leaves the block (any `BaseException`; it goes on), else `FlowComplete`,
+    whose `success` is False if a step failed or `fail` was called. A step that is still open then
+    is completed first, as failed. The same `with` works in async code: nothing in it waits.
+
+    A call that is out of place raises RuntimeError, a bad value TypeError or ValueError, a bad
+    clock what it raises, or TypeError or ValueError: nothing is sent, and the emitter can be used
+    as before. Only leaving a block always sends: if the clock fails there, with the last good time
+    and as if the block had raised the clock's error, which goes on.
+
+    Whatever comes out of the sink goes on as it is and ends the flow: nothing more is sent, and
+    further calls raise RuntimeError. An emitter is for one run, and not for several threads.
+    """
+
+    def __init__(
+        self,
+        sink: Callable[[Event], object],
+        *,
+        flow_name: str,
+        backend: str,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        for name, function in (("sink", sink), ("clock", clock)):
+            if not callable(function):
+                raise TypeError(f"{name} must be callable, got {type(function).__name__}")
+        checked = FlowStart(flow_name, backend, 0)
+        self._sink = sink
+        self._clock = clock
+        self._flow_name = checked.flow_name
+        self._backend = checked.backend
+        self._refusal: str | None = _FLOW_NOT_STARTED  # None while the flow runs
+        self._step: StepEmitter | None = None  # the open step
+        self._now = 0  # the last good time of the clock
+        self._started_ns = 0
+        self._failed = False
+        self._tokens = 0
+        self._steps = 0
+        self._tokens_input = 0
+        self._tokens_output = 0
+
+    def __enter__(self) -> "FlowEmitter":
+        """Send `FlowStart` and return the emitter; RuntimeError if it was entered before."""
+        self._read_clock()
+        if self._refusal is not _FLOW_NOT_STARTED:
+            raise RuntimeError(self._refusal or _FLOW_RUNS)
+        event = FlowStart(self._flow_name, self._backend, self._now)
+        self._refusal = None
+        self._started_ns = monotonic_ns()
+        self._send(event)
+        return self
+
+    def __exit__(self, exc_type: object, error: BaseException | None, traceback: object) -> None:
+        """Send what is missing of the stream; nothing if it has ended by its sink."""
+        if self._refusal is not None:
+            return
+        try:
+            self._read_clock()
+        except BaseException as failure:
+            self._end(failure)
+            raise
+        self._end(error)
+
+    def step(self, step_name: str, *, step_type: str) -> "StepEmitter":
+        """Return the next step, to be entered by `with`; nothing is sent before that.
+
+        - `step_name`: the name of the step; names may repeat.
+        - `step_type`: its type as the flow's source declares it.
+
+        Raises TypeError or ValueError for a bad value, RuntimeError if the flow is not running.
+        """
+        if self._refusal is not None:
+            raise RuntimeError(self._refusal)
+        return StepEmitter(self, step_name, step_type)
+
+    def fail(self) -> None:
+        """Make the flow's result a bad one: it ends in `FlowComplete` with `success` False.
+
+        Raises RuntimeError if the flow is not running.
+        """
+        if self._refusal is not None:
+            raise RuntimeError(self._refusal)
+        self._failed = True
+
+    def _read_clock(self) -> None:
+        """Set `_now`, or raise what the clock does, or TypeError or ValueError for a bad time."""
+        now: object = self._clock()
+        if not isinstance(now, int) or isinstance(now, bool):
+            raise TypeError(
+                f"clock must return Unix milliseconds as an int, got {type(now).__name__}"
+            )
+        plain = int.__int__(now)
+        if not 0 <= plain <= U64_MAX:
+            raise ValueError(
+                f"clock must return Unix milliseconds from 0 to {U64_MAX}, got {shown_int(plain)}"
+            )
+        self._now = plain
+
+    def _send(self, event: Event) -> None:
+        """Call the sink. The state is the one after the event, so a sink may itself send more."""
+        try:
+            self._sink(event)
+        except BaseException:
+            self._refusal = _SINK_FAILED
+            self._step = None
+            raise
+
+    def _end(self, error: BaseException | None) -> None:
+        """Complete the step that is open and send the terminator; at the time `_now`."""
+        if self._refusal is not None:
+            return
+        self._refusal = _FLOW_ENDED
+        if self._step is not None:
+            self._step._complete(success=False)
+        if error is not None:
+            self._send_error(error)
+            return
+        self._send(
+            FlowComplete(
+                self._flow_name,
+                self._backend,
+                not self._failed,
+                min(self._steps, U64_MAX),
+                self._tokens_input,
+                self._tokens_output,
+                (monotonic_ns() - self._started_ns) // 1_000_000,
+                self._now,
+            )
+        )
+
+    def _send_error(self, error: BaseException) -> None:
+        text = "exception"
+        try:
+            # Both are the caller's code: a metaclass may have its own `__name__`.
+            text = f"{type(error).__name__}"
+            message = str(error)
+            if message:
+                text = f"{text}: {message}"
+        except Exception:
+            pass  # What is known by then says enough.
+        finally:
+            # An interrupt inside `__str__` must not be lost: it goes on after this.
+            text = _SURROGATE.sub("\ufffd", text)
+            self._send(FlowError(self._flow_name, text, self._now))
+
+
+class StepEmitter:
+    """A step of a flow, made by `FlowEmitter.step` and entered by `with`, once.
+
+    Entering sends `StepStart`. Leaving sends `StepComplete`, whose `success` is False if an
+    exception leaves the block (any `BaseException`; it goes on) or `fail` was called. One step is
+    open at a time. Every method raises RuntimeError outside the block.
+    """
+
+    def __init__(self, flow: FlowEmitter, step_name: str, step_type: str) -> None:
+        checked = StepStart(step_name, 0, step_type, 0)
+        self._flow = flow
+        self._step_name = checked.step_name
+        self._step_type = checked.step_type
+        self._index = 0
+        self._entered = False
+        self._has_token = False
+        self._output: list[str] = []
+        self._tokens_input = 0
+        self._tokens_output = 0
+        self._failed = False
+
+    def __enter__(self) -> "StepEmitter":
+        """Send `StepStart` and return the step.
+
+        Raises RuntimeError if the flow is not running, if another step is open, or if this one
+        was entered before.
+        """
+        flow = self._flow
+        flow._read_clock()
+        if flow._refusal is not None:
+            raise RuntimeError(flow._refusal)
+        if self._entered:
+            raise RuntimeError(_STEP_ENTERED)
+        if flow._step is not None:
+            raise RuntimeError(
+                f"the step {flow._step._step_name!r:.60} is open: leave its `with` block before"
+                " another step starts"
+            )
+        event = StepStart(self._step_name, flow._steps, self._step_type, flow._now)
+        self._index = event.step_index
+        self._entered = True
+        flow._steps += 1
+        flow._step = self
+        flow._send(event)
+        return self
+
+    def __exit__(self, exc_type: object, error: BaseException | None, traceback: object) -> None:
+        """Send `StepComplete`; nothing if the step or the flow has ended before."""
+        if self._flow._step is not self:
+            return
+        try:
+            self._flow._read_clock()
+        except BaseException:
+            self._complete(success=False)
+            raise
+        self._complete(success=error is None)
+
+    def token(self, content: str) -> None:
+        """Send `StepToken` with the next chunk of a backend that streams.
+
+        - `content`: the text of the chunk.
+
+        Raises TypeError or ValueError for a bad value; then the chunk has no `token_index`.
+        """
+        flow = self._flow
+        flow._read_clock()
+        self._require_open()
+        event = StepToken(self._step_name, content, flow._tokens + 1, flow._now)
+        flow._tokens += 1
+        self._has_token = True
+        self._output.append(event.content)
+        flow._send(event)
+
+    def output(self, text: str) -> None:
+        """Set the whole output, for a backend that does not stream, or reworks what it streamed.
+
+        - `text`: the `full_output` of `StepComplete`, in place of the tokens so far; sent as one
+          token if the step has sent none. The last call counts.
+
+        Raises TypeError or ValueError for a bad value.
+        """
+        self._require_open()
+        if self._has_token:
+            self._output = [StepToken(self._step_name, text, 0, 0).content]
+        else:
+            self.token(text)
+
+    def tool_call(self, tool_name: str, content: str) -> None:
+        """Send `ToolCall`.
+
+        - `tool_name`: the name of the tool.
+        - `content`: the provider's payload as text; never parsed here.
+
+        Raises TypeError or ValueError for a bad value.
+        """
+        self._flow._read_clock()
+        self._require_open()
+        self._flow._send(ToolCall(self._step_name, tool_name, content, self._flow._now))
+
+    def usage(self, *, tokens_input: int, tokens_output: int) -> None:
+        """Set how many tokens the step took, as the backend counts them; the last call counts.
+
+        - `tokens_input`: tokens that the step consumed; 0 to 2^64-1.
+        - `tokens_output`: tokens that the step produced; 0 to 2^64-1.
+
+        Without a call both are 0. The flow's totals stop at 2^64-1.
+        Raises TypeError or ValueError for a bad value.
+        """
+        self._require_open()
+        checked = StepComplete(self._step_name, 0, True, "", tokens_input, tokens_output, 0)
+        self._tokens_input = checked.tokens_input
+        self._tokens_output = checked.tokens_output
+
+    def fail(self) -> None:
+        """Make the step's result a bad one: it ends with `success` False, and so does the flow."""
+        self._require_open()
+        self._failed = True
+
+    def _require_open(self) -> None:
+        flow = self._flow
+        if flow._step is not self:
+            reason = _STEP_ENDED if self._entered else _STEP_NOT_STARTED
+            raise RuntimeError(flow._refusal or reason)
+
+    def _complete(self, *, success: bool) -> None:
+        """Send `StepComplete` if the step is open; at the time `_now` of the flow."""
+        flow = self._flow
+        if flow._step is not self:
+            return
+        event = StepComplete(
+            self._step_name,
+            self._index,
+            success and not self._failed,
+            "".join(self._output),
+            self._tokens_input,
+            self._tokens_output,
+            flow._now,
+        )
+        flow._step = None
+        flow._failed = flow._failed or not event.success
+        flow._tokens_input = min(flow._tokens_input + event.tokens_input, U64_MAX)
+        flow._tokens_output = min(flow._tokens_output + event.tokens_output, U64_MAX)
+        flow._send(event)
