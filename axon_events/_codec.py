@@ -44,13 +44,15 @@ class DecodeError(ValueError):
     """A document that is no event: why, and where.
 
     - `reason`: a stable code: `not-utf8`, `not-json`, `not-an-object`, `missing-kind`,
-      `unknown-kind`, `missing-field`, `duplicate-field`, `wrong-type` or `out-of-range`.
+      `unknown-kind`, `missing-field`, `duplicate-field`, `wrong-type` or `out-of-range`; from
+      `jsonl` also `cut-line`.
     - `message`: one line that says what was expected and what came.
     - `kind`: the document's kind if it names one (for `unknown-kind`, that unknown name), or None.
     - `field`: the field at fault, or None.
     - `pos`: where the fault lies, from 0, in characters of a `str` and bytes of anything else;
       for a missing field, the object's closing brace. None where there is no text.
     - `lineno`, `colno`: the same as line and column, from 1, or None. `colno` counts like `pos`.
+      From `jsonl`, `lineno` is the file's, the others are the line's.
     """
 
     def __init__(

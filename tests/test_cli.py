@@ -16,8 +16,7 @@ from pathlib import Path
 from unittest import mock
 
 import axon_events
-from axon_events import cli, to_json
-from axon_events.cli import show
+from axon_events import cli, jsonl, to_json
 
 from . import CORPUS, PACKAGE, ROOT
 from .samples import EVENTS
@@ -28,7 +27,17 @@ REPORT = CORPUS / "recorded" / "report.jsonl"
 
 class Usage(unittest.TestCase):
     def test_wrong_usage_is_2_with_the_usage_on_stderr(self) -> None:
-        for arguments in ((), ("fresh",), ("show",), ("show", "a", "b"), ("verify", "--fresh")):
+        for arguments in (
+            (),
+            ("fresh",),
+            ("check",),
+            ("check", "a", "--allow", "fresh-rule"),
+            ("check", "a", "--token-scope", "run"),
+            ("check", "a", "--json", "--quiet"),
+            ("show",),
+            ("show", "a", "b"),
+            ("verify", "--fresh"),
+        ):
             with self.subTest(arguments):
                 run = Run(*arguments)
                 self.assertEqual((run.status, run.out), (2, ""))
@@ -37,7 +46,7 @@ class Usage(unittest.TestCase):
     def test_help_is_0_and_names_the_commands(self) -> None:
         run = Run("--help")
         self.assertEqual((run.status, run.err), (0, ""))
-        for command in ("show", "verify"):
+        for command in ("check", "show", "verify"):
             self.assertIn(command, run.out)
             self.assertIn("Exit status: ", Run(command, "--help").out)
 
@@ -86,11 +95,17 @@ class Ends(unittest.TestCase):
             expected = (2, f"python -m {PACKAGE}: {error}\n") if "full" in descriptor else (0, "")
             self.assertEqual((run.returncode, run.stderr), expected)
 
+    def test_a_file_that_cannot_be_read_is_2(self) -> None:
+        run = Run("show", ROOT / "fresh.jsonl")
+        self.assertEqual((run.status, run.out), (2, ""))
+        error = f"{ROOT / 'fresh.jsonl'}: No such file or directory"
+        self.assertEqual(run.err, f"python -m {PACKAGE}: {error}\n")
+
     def test_a_full_disk_inside_this_process(self) -> None:
         with tempfile.TemporaryFile("w", encoding="utf-8") as out, redirect_stdout(out):
             error = OSError(errno.ENOSPC, "No space left on device")
             with (
-                mock.patch.object(show, "from_json", side_effect=error),
+                mock.patch.object(jsonl, "from_json", side_effect=error),
                 contextlib.redirect_stderr(io.StringIO()),
             ):
                 self.assertEqual(cli.main(["show", str(REPORT)]), 2)
@@ -108,7 +123,7 @@ class Ends(unittest.TestCase):
             self.assertEqual(running.stderr.read(), b"")
 
     def test_ctrl_c_inside_a_command(self) -> None:
-        with mock.patch.object(show, "from_json", side_effect=KeyboardInterrupt):
+        with mock.patch.object(jsonl, "from_json", side_effect=KeyboardInterrupt):
             self.assertEqual(Run("show", REPORT).status, 130)
 
 

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""`show`: a line for each event, and a last line of what happened."""
+"""`show`: on a pipe a line for each event, on a terminal a picture, the outcome last."""
 
 import itertools
 import os
+import random
+import re
 import tempfile
 import time
+import unicodedata
 import unittest
 from pathlib import Path
 from typing import Any
@@ -35,7 +38,7 @@ def lines(*events: Event) -> bytes:
     return b"".join(to_json(event).encode() + b"\n" for event in events)
 
 
-class Lines(unittest.TestCase):
+class Pipe(unittest.TestCase):
     def test_each_event_has_a_line_with_the_time_since_the_start(self) -> None:
         run = Run(
             "show",
@@ -108,7 +111,7 @@ class Lines(unittest.TestCase):
                 "<stdin>:3: not-utf8: expected UTF-8, got the byte 0xff (column 1)",
             ],
         )
-        self.assertIn("<stdin>:6: not-json: expected a closing quote, got the end", run.out)
+        self.assertIn("<stdin>:6: cut-line: expected a whole line, got one", run.out)
         self.assertTrue(run.out.endswith("in 1.500s; 3 lines could not be decoded\n"), run.out)
 
     def test_nothing_in_a_text_breaks_the_line(self) -> None:
@@ -139,15 +142,210 @@ class Lines(unittest.TestCase):
         with self.assertRaisesRegex(TypeError, "^None is not of the catalog$"):
             show._details(fresh)
 
-    def test_on_a_terminal_a_line_has_its_width(self) -> None:
-        stream = lines(START, StepToken("Draft", "日本語" * 100, 1, 2), END)
-        for columns in (40, 80, 200):
-            run = Run("show", "-", stdin=stream, columns=columns)
-            token = run.out.splitlines()[1]
-            with self.subTest(columns):
-                self.assertTrue(token.endswith("…"))
-                wide = sum(1 for char in token if char in "日本語")
-                self.assertIn(len(token) + wide, (columns - 1, columns))
+    def test_each_start_begins_another_flow_with_its_own_outcome(self) -> None:
+        for unfinished, status in (((), 0), ((START,), 1)):
+            run = Run("show", "-", stdin=lines(START, END, *unfinished) + b"\n" + lines(START, END))
+            with self.subTest(unfinished):
+                self.assertEqual(run.status, status)
+                outcomes = re.findall("^(completed|truncated): ", run.out, re.M)
+                expected = ["completed", *["truncated"] * len(unfinished), "completed"]
+                self.assertEqual(outcomes, expected)
+
+    def test_what_comes_after_the_terminator_is_told_of(self) -> None:
+        run = Run("show", "-", stdin=lines(START, END, StepToken("Draft", "x", 1, 9000)))
+        self.assertEqual(run.status, 0)
+        self.assertTrue(run.out.endswith(" in 1.500s; 1 event after the end\n"), run.out)
+        self.assertIn("   +8.000s  step_token ", run.out)
+
+
+FLOW = (
+    START,
+    StepStart("Draft", 0, "generate", 1000),
+    StepToken("Draft", "Dear all,\r\n", 1, 1200),
+    ToolCall("Draft", "search", '{"q":"quay"}', 1300),
+    ToolCall("Draft", "read", "", 1310),
+    StepToken("Draft", "\n\tyours\x07\n\n", 2, 1400),
+    StepComplete("Draft", 0, True, "", 5, 20, 1600),
+    StepStart("Check", 1, "classify", 1600),
+    StepComplete("Check", 1, False, "no", 5, 0, 2100),
+    StepStart("Wait", 2, "generate", 2100),
+    StepToken("Wait", "", 3, 2500),
+    FlowError("Report", "no\nroom", 3000),
+)
+SGR = re.compile(r"\x1b\[[0-9]*m")
+
+
+def width(line: str) -> int:
+    """Return the columns of a line, without its colours."""
+    return sum(
+        0
+        if unicodedata.category(char) in ("Mn", "Me")
+        else 2
+        if unicodedata.east_asian_width(char) in ("W", "F")
+        else 1
+        for char in SGR.sub("", line)
+    )
+
+
+class Terminal(unittest.TestCase):
+    def run_on(self, columns: int, stdin: bytes, *options: str, **environment: str) -> Run:
+        variables = {"NO_COLOR": "1", "TERM": "xterm", **environment}
+        with mock.patch.dict(os.environ, variables):
+            return Run("show", "-", *options, stdin=stdin, columns=columns)
+
+    def test_a_flow_at_80_columns(self) -> None:
+        run = self.run_on(80, lines(*FLOW))
+        self.assertEqual((run.status, run.err), (0, ""))
+        self.assertEqual(
+            run.out.splitlines(),
+            [
+                "Report: failed",
+                "1970-01-01 00:00:01 UTC on anthropic",
+                "",
+                "✓ 0 Draft ───━━━━━━                        20 tokens  33.3/s  first 200ms  600ms",
+                '  at 300ms search {"q":"quay"}',
+                "  at 310ms read",
+                "✗ 1 Check          ━━━━━━━━                 0 tokens                       500ms",
+                "? 2 Wait                   ──────━━━━━━━━    1 token   1.1/s  first 400ms  900ms",
+                "",
+                "failed: 'Report': 'no\\nroom': 3 steps, 3 tokens, 2 tool calls in 2.000s",
+            ],
+        )
+
+    def test_a_flow_at_40_columns(self) -> None:
+        run = self.run_on(40, lines(*FLOW), "--text")
+        self.assertEqual(
+            run.out.splitlines(),
+            [
+                "Report: failed",
+                "1970-01-01 00:00:01 UTC on anthropic",
+                "",
+                "✓ 0 Draft ───━━━━━━",
+                "  20 tokens  33.3/s  first 200ms  600ms",
+                '  at 300ms search {"q":"quay"}',
+                "  at 310ms read",
+                "    Dear all,",
+                "",
+                "        yours\\x07",
+                "✗ 1 Check          ━━━━━━━",
+                "  0 tokens  500ms",
+                "    no",
+                "? 2 Wait                  ──────━━━━━━━━",
+                "  1 token  1.1/s  first 400ms  900ms",
+                "",
+                "failed: 'Report': 'no\\nroom': 3 steps, 3",
+                "tokens, 2 tool calls in 2.000s",
+            ],
+        )
+
+    def test_colours_are_for_those_who_want_them(self) -> None:
+        coloured = self.run_on(80, lines(*FLOW), NO_COLOR="").out
+        self.assertIn("\x1b[1mReport\x1b[m\x1b[31m: failed\x1b[m\n", coloured)
+        self.assertIn("\x1b[32m✓\x1b[m 0 Draft \x1b[2m───\x1b[m\x1b[32m━━━━━━\x1b[m ", coloured)
+        for plain in ({"NO_COLOR": "1"}, {"NO_COLOR": "", "TERM": "dumb"}):
+            run = self.run_on(80, lines(*FLOW), **plain)
+            self.assertEqual(run.out, SGR.sub("", coloured))
+
+    def test_the_outcome_has_a_colour(self) -> None:
+        bad = FlowComplete("Report", "anthropic", False, 0, 0, 0, 0, 1000)
+        for stream, word, colour in (
+            (lines(START, END), "completed", 32),
+            (lines(START, bad), "completed", 31),
+            (lines(START), "truncated", 33),
+        ):
+            out = self.run_on(80, stream, NO_COLOR="").out
+            self.assertIn(f"\x1b[{colour}m: {word}\x1b[m\n", out)
+            self.assertIn(f"\x1b[{colour}m{word}: ", out)
+
+    def test_it_fits_every_width_whatever_the_names(self) -> None:
+        noise = (
+            "\x1b[31m\r\n\t\u2028\u202e\0\x9b",
+            "日本語のとても長い名前" * 30,
+            "e\u0301" * 300,
+            "⚠\ufe0f👩\u200d🚒 " * 50,
+            "word " * 300,
+            "x" * 1000,
+            "",
+        )
+        rng = random.Random(11)
+        for _ in range(20):
+            names = [rng.choice(noise) for _ in range(9)]
+            huge = rng.choice((0, 2**64 - 1))
+            stream = lines(
+                FlowStart(names[0], names[1], rng.choice((0, 2**64 - 1))),
+                StepStart(names[2], huge, "", 1000),
+                ToolCall(names[2], names[3], names[4], rng.choice((0, 2**64 - 1))),
+                StepToken(names[2], names[5], huge, rng.choice((0, 1200))),
+                StepComplete(names[2], huge, True, "", huge, huge, rng.choice((0, 2**64 - 1))),
+                StepToken(names[6], names[7], 1, 1300),
+                StepStart("Last", 1, "", 1300),
+                FlowError(names[0], names[8], rng.choice((0, 2000, 2**64 - 1))),
+            )
+            for columns in (20, 40, 80, 120, 200):
+                run = self.run_on(columns, stream, "--text", NO_COLOR=rng.choice(("", "1")))
+                for line in run.out.split("\n"):
+                    with self.subTest(columns=columns, line=line):
+                        self.assertLessEqual(width(line), columns)
+                        self.assertTrue(SGR.sub("", line).isprintable())
+
+    def test_the_recorded_flows_at_all_widths(self) -> None:
+        paths = sorted((CORPUS / "recorded").glob("*.jsonl"))
+        self.assertGreater(len(paths), 2)
+        for path, columns in itertools.product(paths, (1, *range(20, 201, 5))):
+            run = self.run_on(columns, path.read_bytes(), "--text")
+            with self.subTest(path.name, columns=columns):
+                self.assertEqual((run.status, run.err), (0, ""))
+                widest = max(map(width, run.out.splitlines()))
+                self.assertLessEqual(widest, max(columns, 20))
+                self.assertIn("✓ 0 ", run.out)
+
+    def test_times_as_people_say_them(self) -> None:
+        for ms, shown in (
+            (0, "0ms"),
+            (999, "999ms"),
+            (1000, "1.00s"),
+            (59_999, "59.99s"),
+            (60_000, "1m00s"),
+            (3_599_999, "59m59s"),
+            (3_600_000, "1h00m"),
+            (90_000_000, "25h00m"),
+        ):
+            stream = lines(
+                FlowStart("Report", "", 0),
+                StepStart("Draft", 0, "", 0),
+                StepComplete("Draft", 0, True, "", 0, 0, ms),
+            )
+            row = self.run_on(80, stream).out.splitlines()[3]
+            self.assertTrue(row.endswith(f"  0 tokens      {shown}"), row)
+
+    def test_a_date_that_no_calendar_has(self) -> None:
+        out = self.run_on(80, lines(FlowStart("Report", "x", 2**64 - 1))).out
+        self.assertIn("\n18446744073709551615 ms after 1970 on x\n", out)
+
+    def test_a_step_without_a_start_has_no_bar(self) -> None:
+        run = self.run_on(80, lines(StepToken("Draft", "x", 1, 1000), StepStart("Check", 0, "", 9)))
+        self.assertEqual(run.status, 1)
+        self.assertEqual(run.out.splitlines()[0], "(no flow_start): truncated")
+        self.assertEqual(run.out.splitlines()[1], "1970-01-01 00:00:01 UTC on (unknown backend)")
+        self.assertRegex(run.out, r"\n\? \? Draft +1 token\n")
+
+    def test_a_stream_without_events(self) -> None:
+        run = self.run_on(80, b"{}\n")
+        self.assertEqual(run.status, 1)
+        self.assertEqual(
+            run.out.splitlines(),
+            [
+                '<stdin>:1: missing-kind: expected a field "kind", got none (column 2)',
+                "truncated: the stream has no flow_complete or flow_error at its end: no event; 1",
+                "line could not be decoded",
+            ],
+        )
+
+    def test_each_flow_has_its_own_picture(self) -> None:
+        run = self.run_on(80, lines(START, FlowStart("Second", "batch", 0), END))
+        self.assertEqual(run.status, 1)
+        headers = [line for line in run.out.splitlines() if re.match("Report:|Second:", line)]
+        self.assertEqual(headers, ["Report: truncated", "Second: completed"])
 
 
 class Files(unittest.TestCase):
@@ -188,33 +386,17 @@ class Files(unittest.TestCase):
 
 
 class Progress(unittest.TestCase):
-    def run_for(self, seconds: float, **streams: object) -> Run:
-        """Show a file of which each line takes so many seconds."""
-        clock = (seconds * n for n in itertools.count())
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "flow.jsonl")
-            path.write_bytes(lines(START, END))
-            with mock.patch.object(time, "monotonic", side_effect=clock):
-                columns = 80 if streams.get("out_is_terminal") else None
-                return Run("show", path, columns=columns, err_is_terminal=True)
-
-    def test_long_input_shows_progress_where_only_stderr_is_a_terminal(self) -> None:
-        run = self.run_for(2.0)
-        self.assertEqual(run.err, "\r0.0 of 0.0 MB\r0.0 of 0.0 MB\r\x1b[K")
-
-    def test_short_input_shows_none(self) -> None:
-        self.assertEqual(self.run_for(0.01).err, "\r\x1b[K")
-
-    def test_on_a_terminal_the_lines_are_the_progress(self) -> None:
-        self.assertEqual(self.run_for(2.0, out_is_terminal=True).err, "")
-
-    def test_the_size_of_a_pipe_is_not_known(self) -> None:
-        reader, writer = os.pipe()
-        os.write(writer, lines(START))
-        os.close(writer)
-        with open(reader, "rb") as file:
-            size = show.file_size(file)
-        self.assertEqual(size, 0)
+    def test_long_input_shows_progress_and_the_picture_takes_its_place(self) -> None:
+        for columns in (80, None):
+            clock = (2.0 * n for n in itertools.count())
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, "flow.jsonl")
+                path.write_bytes(lines(START, END))
+                with mock.patch.object(time, "monotonic", side_effect=clock):
+                    run = Run("show", path, columns=columns, err_is_terminal=True)
+            with self.subTest(columns):
+                self.assertEqual(run.err, "\r0.0 of 0.0 MB\r0.0 of 0.0 MB\r\x1b[K")
+                self.assertIn("completed", run.out)
 
 
 if __name__ == "__main__":

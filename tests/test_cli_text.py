@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""Text for a terminal: cut to a width in columns, not in characters."""
+"""Text for a terminal: measured, cut, padded and wrapped in columns, not in characters."""
 
+import random
 import unittest
 
-from axon_events.cli.text import fit
+from axon_events.cli.text import columns, count, escaped, fit, pad, wrap
 
 
 class Fit(unittest.TestCase):
@@ -27,9 +28,72 @@ class Fit(unittest.TestCase):
             ("e\u0301e\u0301e\u0301", 2, "e\u0301…"),
             ("a\u200db", 2, "a\u200db"),
             ("😀😀", 3, "😀…"),
+            # What may make the character before it wide counts as if it did.
+            ("⚠\ufe0fx", 2, "⚠…"),
         ):
             with self.subTest(text=text, width=width):
                 self.assertEqual(fit(text, width), expected)
+
+
+class Columns(unittest.TestCase):
+    def test_columns(self) -> None:
+        for text, expected in (("", 0), ("abc", 3), ("日本", 4), ("e\u0301", 1), ("⚠\ufe0f", 2)):
+            self.assertEqual(columns(text), expected, text)
+
+    def test_padding(self) -> None:
+        for text, expected in (
+            ("abc", "abc "),
+            ("日", "日  "),
+            ("日本語", "日… "),
+            ("abcde", "abc…"),
+        ):
+            self.assertEqual(pad(text, 4), expected)
+            self.assertEqual(columns(pad(text, 4)), 4)
+
+
+class Escaped(unittest.TestCase):
+    def test_what_is_not_printable_has_its_escape(self) -> None:
+        for text, expected in (
+            ("Grüße, 日本 'e\u0301' \\", "Grüße, 日本 'e\u0301' \\"),
+            ("\x1b[31m\r\n\t\0", "\\x1b[31m\\r\\n\\t\\x00"),
+            ("a\u2028\u202e\u200d\x9b", "a\\u2028\\u202e\\u200d\\x9b"),
+        ):
+            self.assertEqual(escaped(text), expected)
+            self.assertTrue(escaped(text).isprintable())
+
+
+class Wrap(unittest.TestCase):
+    def test_lines_break_at_spaces_where_there_are_any(self) -> None:
+        for text, expected in (
+            ("", [""]),
+            ("one", ["one"]),
+            ("one two three", ["one two", "three"]),
+            ("one two  three", ["one two", "three"]),
+            ("one twotwo", ["one", "twotwo"]),
+            ("oneonetwotwo", ["oneonetw", "otwo"]),
+            ("a oneonetwotwo", ["a", "oneonetw", "otwo"]),
+            ("    one two", ["    one", "two"]),
+            ("日本語日本語", ["日本語日", "本語"]),
+            ("日 本語日本", ["日", "本語日本"]),
+            ("e\u0301" * 9, ["e\u0301" * 8, "e\u0301"]),
+        ):
+            with self.subTest(text):
+                self.assertEqual(list(wrap(text, 8)), expected)
+
+    def test_no_line_is_too_wide_and_nothing_but_spaces_is_lost(self) -> None:
+        rng = random.Random(3)
+        for _ in range(2000):
+            text = "".join(rng.choice("ab日e\u0301 ") for _ in range(rng.randint(0, 40)))
+            width = rng.randint(2, 12)
+            wrapped = list(wrap(text, width))
+            with self.subTest(text=text, width=width):
+                self.assertLessEqual(max(map(columns, wrapped)), width)
+                self.assertEqual("".join(wrapped).replace(" ", ""), text.replace(" ", ""))
+
+
+class Count(unittest.TestCase):
+    def test_one_is_singular(self) -> None:
+        self.assertEqual([count(n, "step") for n in range(3)], ["0 steps", "1 step", "2 steps"])
 
 
 if __name__ == "__main__":

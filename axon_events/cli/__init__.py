@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from . import show, verify
+from . import check, show, verify
 
 __all__ = ["main"]
 
@@ -28,11 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Whatever name the folder was copied under is the name to call it by.
     package = __name__.rpartition(".")[0]
     parser = argparse.ArgumentParser(
-        prog=f"python -m {package}", description="Look at recorded flows and verify this copy."
+        prog=f"python -m {package}", description="Check and show recorded flows; verify this copy."
     )
     parser.add_argument("--version", action="version", version=f"axon_events {__version__}")
+    parser.set_defaults(program=parser.prog)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (show, verify):
+    for command in (check, show, verify):
         command.add_parser(commands)
     arguments = parser.parse_args(argv)
 

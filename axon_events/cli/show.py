@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""`show`: what happened in a recorded flow, a line for each event."""
+"""`show`: what happened in recorded flows, a line for each event or a picture of the whole.
+
+On a pipe it prints events as they come and keeps none. On a terminal it draws, for each flow,
+what `FlowSummary` has of it.
+"""
 
 import argparse
 import os
 import shutil
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any, BinaryIO, NoReturn
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any, NoReturn, TypeAlias
 
 from .. import (
     DecodeError,
@@ -21,89 +26,112 @@ from .. import (
     StepStart,
     StepToken,
     ToolCall,
-    from_json,
 )
-from .text import fit
+from ..order import Outcome
+from ..summary import FlowSummary, StepSummary
+from .lines import Lines
+from .text import columns, count, escaped, fit, pad, wrap
 
 __all__ = ["add_parser"]
 
 # Columns for a text in a line that no terminal limits.
 _LONGEST_TEXT = 200
-_PROGRESS_SECONDS = 1.0
+# A terminal that says it has fewer columns gets lines of so many.
+_NARROWEST = 20
+# With less room for the bars, the figures of a step go below its bar.
+_SHORTEST_BAR = 12
+# Names are cut to a quarter of the width, but not to less.
+_SHORTEST_NAME = 14
 
 
 def add_parser(commands: Any) -> None:
     """Add the command to argparse's sub-commands."""
     parser = commands.add_parser(
         "show",
-        help="print what happened in a recorded flow",
-        description="Print a line for each event of a flow recorded as JSON Lines, with the time"
-        " since its start, and a last line of what happened. A line that is no event is reported"
-        " and skipped.",
-        epilog="Exit status: 0 the flow ended; 1 a line is no event, or the flow has no end;"
+        help="show what happened in recorded flows",
+        description="Show what happened in the flows that a file of JSON Lines has recorded, each"
+        " from its flow_start: on a terminal, the steps of the flow as bars over its time, with"
+        " their tokens and tool calls; elsewhere, a line for each event as it comes. The outcome"
+        " comes last. A line that is no event is reported and skipped.",
+        epilog="Exit status: 0 the flows ended; 1 a line is no event, or a flow has no end;"
         " 2 the file cannot be read.",
     )
     parser.add_argument("file", metavar="FILE", help="a file of JSON Lines; - for standard input")
+    parser.add_argument(
+        "--text", action="store_true", help="on a terminal, show the text of each step as well"
+    )
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> Iterator[int]:
-    if arguments.file == "-":
-        yield from _show(sys.stdin.buffer, "<stdin>")
-        return
-    with open(arguments.file, "rb") as file:
-        yield from _show(file, arguments.file)
+    is_terminal = sys.stdout.isatty()
+    with Lines(arguments.file) as lines:
+        flow = _Flow()
+        for found in lines.events():
+            if isinstance(found, DecodeError):
+                yield 1
+                flow.undecodable += 1
+                lines.print(
+                    f"{lines.name}:{found.lineno}: {found.reason}: {found.message}"
+                    f" (column {found.colno})"
+                )
+                continue
+            if isinstance(found, FlowStart) and flow.counts:
+                yield from _end(flow, lines, is_terminal, arguments.text)
+                flow = _Flow()
+            flow.add(found)
+            if is_terminal:
+                flow.summary.add(found)
+            else:
+                lines.print(_event_line(found, flow.start_ms))
+        yield from _end(flow, lines, is_terminal, arguments.text)
 
 
-def _show(file: BinaryIO, name: str) -> Iterator[int]:
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    counts: Counter[str] = Counter()
-    undecodable = 0
-    start_ms: int | None = None
-    event: Event | None = None
-    for lineno, line in enumerate(_lines(file), 1):
-        if not line.strip():
-            continue
-        try:
-            event = from_json(line.rstrip(b"\r\n"))
-        except DecodeError as error:
-            undecodable += 1
-            yield 1
-            print(f"{name}:{lineno}: {error.reason}: {error.message} (column {error.colno})")
-            continue
-        if start_ms is None or isinstance(event, FlowStart):
-            start_ms = event.timestamp_ms
-        counts[event.kind] += 1
-        elapsed = f"{(event.timestamp_ms - start_ms) / 1000:+.3f}s"
-        print(fit(f"{elapsed:>10}  {event.kind:<13}  {_details(event)}", width))
-    if event is None or not event.is_terminator:
+def _end(flow: "_Flow", lines: Lines, is_terminal: bool, with_text: bool) -> Iterator[int]:
+    """Print what comes at the end of a flow; yield 1 if that is missing."""
+    if flow.terminator is None:
         yield 1
-    print(_outcome(event, start_ms, counts, undecodable))
+    flow.summary.close()
+    if is_terminal:
+        width = max(shutil.get_terminal_size().columns, _NARROWEST)
+        has_colours = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        for line in _picture(flow, width, _coloured if has_colours else _plain, with_text):
+            lines.print(line)
+    else:
+        lines.print(_outcome(flow))
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the file's lines, with progress on stderr where only that is a terminal."""
-    if sys.stdout.isatty() or not sys.stderr.isatty():
-        yield from file
-        return
-    size = file_size(file)
-    done = 0
-    shown = time.monotonic()
-    try:
-        for line in file:
-            yield line
-            done += len(line)
-            if time.monotonic() - shown >= _PROGRESS_SECONDS:
-                shown = time.monotonic()
-                share = f" of {size / 1e6:.1f}" if size else ""
-                print(f"\r{done / 1e6:.1f}{share} MB", end="", file=sys.stderr, flush=True)
-    finally:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+@dataclass
+class _Flow:
+    """What has come of a flow so far; its `summary` is filled for a terminal only."""
+
+    summary: FlowSummary = field(default_factory=FlowSummary)
+    counts: Counter[str] = field(default_factory=Counter)
+    undecodable: int = 0
+    start_ms: int = 0
+    last_ms: int = 0
+    terminator: FlowComplete | FlowError | None = None
+    after: int = 0  # events after the terminator
+
+    def add(self, event: Event) -> None:
+        """Take the next event."""
+        if self.terminator is not None:
+            self.after += 1
+            return
+        if not self.counts:
+            self.start_ms = event.timestamp_ms
+        self.last_ms = event.timestamp_ms
+        self.counts[event.kind] += 1
+        if isinstance(event, (FlowComplete, FlowError)):
+            self.terminator = event
 
 
-def file_size(file: BinaryIO) -> int:
-    """Return the size of a file in bytes; 0 if it is not known, as of a pipe."""
-    return os.fstat(file.fileno()).st_size
+# On a pipe: a line for each event.
+
+
+def _event_line(event: Event, start_ms: int) -> str:
+    elapsed = f"{(event.timestamp_ms - start_ms) / 1000:+.3f}s"
+    return f"{elapsed:>10}  {event.kind:<13}  {_details(event)}"
 
 
 def _details(event: Event) -> str:  # noqa: RET503  # the last case does not return
@@ -128,7 +156,7 @@ def _details(event: Event) -> str:  # noqa: RET503  # the last case does not ret
         case FlowComplete():
             return (
                 f"{_text(event.flow_name)} {_result(event.success)},"
-                f" {_count(event.steps_executed, 'step')},"
+                f" {count(event.steps_executed, 'step')},"
                 f" {event.tokens_input} tokens in, {event.tokens_output} out,"
                 f" {event.latency_ms} ms"
             )
@@ -152,28 +180,179 @@ def _result(success: bool) -> str:
     return "succeeded" if success else "did not succeed"
 
 
-def _outcome(
-    last: Event | None, start_ms: int | None, counts: Counter[str], undecodable: int
-) -> str:
+def _outcome(flow: _Flow) -> str:
     """Return the last line: what happened, as far as the stream tells."""
-    if last is None or start_ms is None:
-        what = "no event"
-    else:
+    if flow.counts:
         what = (
-            f"{_count(counts['step_start'], 'step')}, {_count(counts['step_token'], 'token')},"
-            f" {_count(counts['tool_call'], 'tool call')}"
-            f" in {(last.timestamp_ms - start_ms) / 1000:.3f}s"
+            f"{count(flow.counts['step_start'], 'step')},"
+            f" {count(flow.counts['step_token'], 'token')},"
+            f" {count(flow.counts['tool_call'], 'tool call')}"
+            f" in {(flow.last_ms - flow.start_ms) / 1000:.3f}s"
         )
-    if undecodable:
-        what += f"; {_count(undecodable, 'line')} could not be decoded"
-    match last:
-        case FlowComplete():
-            return f"completed: {_text(last.flow_name)} {_result(last.success)}: {what}"
-        case FlowError():
-            return f"failed: {_text(last.flow_name)}: {_text(last.error)}: {what}"
+    else:
+        what = "no event"
+    if flow.after:
+        what += f"; {count(flow.after, 'event')} after the end"
+    if flow.undecodable:
+        what += f"; {count(flow.undecodable, 'line')} could not be decoded"
+    match flow.terminator:
+        case FlowComplete() as end:
+            return f"completed: {_text(end.flow_name)} {_result(end.success)}: {what}"
+        case FlowError() as end:
+            return f"failed: {_text(end.flow_name)}: {_text(end.error)}: {what}"
         case _:
             return f"truncated: the stream has no flow_complete or flow_error at its end: {what}"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+# On a terminal: a picture of the whole flow.
+
+_Paint: TypeAlias = Callable[[str, str], str]
+
+# Styles, as the numbers of ANSI's "select graphic rendition".
+_BOLD = "1"
+_DIM = "2"
+_RED = "31"
+_GREEN = "32"
+_YELLOW = "33"
+_CYAN = "36"
+
+
+def _coloured(text: str, style: str) -> str:
+    return f"\x1b[{style}m{text}\x1b[m"
+
+
+def _plain(text: str, style: str) -> str:
+    return text
+
+
+def _picture(flow: _Flow, width: int, paint: _Paint, with_text: bool) -> Iterator[str]:
+    """Yield the lines of a flow's picture, none of more than `width` columns."""
+    summary = flow.summary
+    colour = _RED if summary.success is False else _GREEN
+    if summary.outcome is Outcome.TRUNCATED:
+        colour = _YELLOW
+    if flow.counts:
+        name = "(no flow_start)" if summary.flow_name is None else _name(summary.flow_name)
+        ending = f": {summary.outcome.value}"
+        yield paint(fit(name, width - len(ending)), _BOLD) + paint(ending, colour)
+        backend = "(unknown backend)" if summary.backend is None else _name(summary.backend)
+        yield paint(fit(f"{_date(flow.start_ms)} on {backend}", width), _DIM)
+        yield ""
+    if summary.steps:
+        yield from _steps(flow, width, paint, with_text)
+        yield ""
+    for line in wrap(_outcome(flow), width):
+        yield paint(line, colour)
+
+
+def _steps(flow: _Flow, width: int, paint: _Paint, with_text: bool) -> Iterator[str]:
+    """Yield the lines of all steps: bars over the flow's time, figures, tool calls, texts."""
+    steps = flow.summary.steps
+    names = [f"{_index(step)} {_name(step.step_name)}" for step in steps]
+    figures = [_figures(step, flow) for step in steps]
+    name_width = min(max(map(columns, names)), max(width // 4, _SHORTEST_NAME))
+    figure_widths = [max(map(len, cells)) for cells in zip(*figures, strict=True)]
+    # A mark, the name, the bar, the figures; a space between two of them, before figures two.
+    bar_width = width - 3 - name_width - sum(2 + size for size in figure_widths)
+    has_room = bar_width >= _SHORTEST_BAR
+    if not has_room:
+        bar_width = width - 3 - name_width
+
+    for step, name, cells in zip(steps, names, figures, strict=True):
+        mark, colour = _MARKS[step.success]
+        waiting, working = _bar(step, flow, bar_width)
+        row = f"{paint(mark, colour)} {pad(name, name_width)} {paint(waiting, _DIM)}"
+        row += paint(working, colour)
+        if has_room:
+            row += " " * (bar_width - len(waiting) - len(working))
+            row += "".join(
+                f"  {cell:>{size}}" for cell, size in zip(cells, figure_widths, strict=True)
+            )
+        yield row.rstrip(" ")
+        if not has_room:
+            yield fit("  " + "  ".join(filter(None, cells)), width)
+        for call in step.tool_calls:
+            when = _time(call.timestamp_ms - flow.start_ms)
+            called = f"  at {when} {_name(call.tool_name)} {_name(call.content)}"
+            yield paint(fit(called.rstrip(" "), width), _CYAN)
+        if with_text and step.text:
+            for line in step.text.rstrip().split("\n"):
+                # Tabs are told from other control characters, since code is full of them.
+                for part in wrap(escaped(line.removesuffix("\r").expandtabs(4)), width - 4):
+                    yield f"    {part}".rstrip(" ")
+
+
+# By a step's `success`; None is a step without an end.
+_MARKS = {True: ("✓", _GREEN), False: ("✗", _RED), None: ("?", _YELLOW)}
+
+
+def _index(step: StepSummary) -> str:
+    return "?" if step.step_index is None else str(step.step_index)
+
+
+def _bar(step: StepSummary, flow: _Flow, width: int) -> tuple[str, str]:
+    """Return the bar of a step up to its first token, what comes before it included, and after."""
+    if step.started_ms is None:
+        return "", ""
+    whole = max(flow.last_ms - flow.start_ms, 1)
+
+    def column(ms: int) -> int:
+        """Return where a time stands; clocks that are set back do not lead out of the bar."""
+        return min(max((ms - flow.start_ms) * width // whole, 0), width)
+
+    start = min(column(step.started_ms), width - 1)
+    end = max(column(step.started_ms + _duration(step, flow)), start + 1)
+    first = start if step.first_token_ms is None else column(step.first_token_ms)
+    first = min(max(first, start), end - 1)
+    return " " * start + "─" * (first - start), "━" * (end - first)
+
+
+def _duration(step: StepSummary, flow: _Flow) -> int:
+    """Return the milliseconds from a step's start to its end, or else to the flow's.
+
+    It is 0 for a step without a start.
+    """
+    if step.started_ms is None:
+        return 0
+    return flow.last_ms - step.started_ms if step.duration_ms is None else step.duration_ms
+
+
+def _figures(step: StepSummary, flow: _Flow) -> tuple[str, str, str, str]:
+    """Return a step's tokens, tokens a second, delay of the first token, and duration.
+
+    Each is empty if it is not known.
+    """
+    # A backend that does not stream sends one token, but says how many it made.
+    tokens = step.tokens_output or step.tokens
+    duration = _duration(step, flow)
+    rate = f"{tokens * 1000 / duration:.1f}/s" if tokens and duration > 0 else ""
+    first = ""
+    if step.first_token_ms is not None and step.started_ms is not None:
+        first = f"first {_time(step.first_token_ms - step.started_ms)}"
+    whole = "" if step.started_ms is None else _time(duration)
+    return count(tokens, "token"), rate, first, whole
+
+
+def _name(text: str) -> str:
+    return escaped(text[:_LONGEST_TEXT])
+
+
+def _time(ms: int) -> str:
+    """Return milliseconds as people say it, rounded down."""
+    if ms < 1000:
+        return f"{ms}ms"
+    if ms < 60_000:
+        return f"{ms // 10 / 100:.2f}s"
+    minutes, seconds = divmod(ms // 1000, 60)
+    if minutes < 60:
+        return f"{minutes}m{seconds:02}s"
+    return f"{minutes // 60}h{minutes % 60:02}m"
+
+
+def _date(ms: int) -> str:
+    """Return the date and time of Unix milliseconds."""
+    try:
+        date = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=ms)
+    except OverflowError:  # after the year 9999
+        return f"{ms} ms after 1970"
+    return f"{date:%Y-%m-%d %H:%M:%S} UTC"

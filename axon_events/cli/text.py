@@ -1,22 +1,37 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""Text for a terminal: how wide it stands there, and cut to fit."""
+"""Text for a terminal: how wide it stands there, made harmless, cut, padded and wrapped."""
 
 import unicodedata
+from collections.abc import Iterator
 
-__all__ = ["fit"]
+__all__ = ["columns", "count", "escaped", "fit", "pad", "wrap"]
 
 # Controls, format characters and marks take no column of their own.
 _NO_COLUMN = {"Cc", "Cf", "Me", "Mn"}
+# It makes a narrow character before it a wide emoji, on the terminals that know it.
+_EMOJI_STYLE = "\ufe0f"
 
 
 def _columns(char: str) -> int:
     """Return the columns that a character takes (Unicode Standard Annex 11)."""
-    if char.isascii():
+    if char.isascii() or char == _EMOJI_STYLE:
         return 1
     if unicodedata.category(char) in _NO_COLUMN:
         return 0
     return 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
+
+
+def columns(text: str) -> int:
+    """Return the columns that text takes, which is free of control characters."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def escaped(text: str) -> str:
+    """Return text with an escape for each character that is not printable."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def fit(text: str, width: int | None) -> str:
@@ -35,3 +50,34 @@ def fit(text: str, width: int | None) -> str:
         if used < width:
             kept = n + 1
     return text
+
+
+def pad(text: str, width: int) -> str:
+    """Return text in exactly `width` columns: cut as by `fit`, or with spaces after it."""
+    text = fit(text, width)
+    return text + " " * (width - columns(text))
+
+
+def wrap(text: str, width: int) -> Iterator[str]:
+    """Yield text in lines of at most `width` columns, broken at spaces where it has any.
+
+    `text` is free of control characters; `width` is 2 or more.
+    """
+    start = 0
+    word = 0  # where the last word begins
+    used = 0
+    for n, char in enumerate(text):
+        if char == " ":
+            word = n + 1
+        used += _columns(char)
+        while used > width:
+            end = word if word > start else n
+            yield text[start:end].rstrip(" ")
+            start = end
+            used = columns(text[start : n + 1])
+    yield text[start:]
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number of things, in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""`check`: whether recorded flows keep the order that their events must have."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .. import DecodeError, Event, FlowStart, __version__
+from ..order import Rule, StreamChecker, Violation
+from .lines import Lines
+from .text import count
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to argparse's sub-commands."""
+    parser = commands.add_parser(
+        "check",
+        help="check the order of the events in recorded flows",
+        description="Check that the events of each flow, recorded as JSON Lines, come in the order"
+        " that they must have. Each violation is a line FILE:LINE: RULE: what is wrong; a line"
+        " that is no event is reported likewise and skipped. The outcome of the flow comes last.",
+        epilog="Exit status: 0 all is well; 1 violations, or lines that are no events; 2 a file"
+        " cannot be read.",
+    )
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", help="a file of JSON Lines; - for standard input"
+    )
+    rules = [rule.value for rule in Rule]
+    parser.add_argument(
+        "--allow",
+        metavar="RULE",
+        action="append",
+        choices=rules,
+        default=[],
+        help=f"a rule that may be broken; may be given again; one of {', '.join(rules)}",
+    )
+    parser.add_argument(
+        "--token-scope",
+        choices=("flow", "step"),
+        default="flow",
+        help="whether tokens are counted across the flow (the default) or from 1 in each step",
+    )
+    parser.add_argument(
+        "--many",
+        action="store_true",
+        help="each flow_start begins another flow; its outcome tells the line where it begins",
+    )
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print one JSON object, for machines")
+    output.add_argument("--quiet", action="store_true", help="print nothing but errors, on stderr")
+    parser.set_defaults(run=_run)
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """Something to report: a line of text, or an object in one of the lists of the JSON."""
+
+    status: int
+    text: str
+    of: str  # violations, undecodable or flows
+    object: dict[str, Any]
+
+
+def _run(arguments: argparse.Namespace) -> Iterator[int]:
+    lists: dict[str, list[Any]] = {
+        name: [] for name in ("flows", "violations", "undecodable", "unreadable")
+    }
+    worst = 0
+    for path in arguments.files:
+        try:
+            with Lines(path) as lines:
+                for finding in _findings(lines, arguments):
+                    worst = max(worst, finding.status)
+                    yield finding.status
+                    if arguments.json:
+                        lists[finding.of].append(finding.object)
+                    elif not arguments.quiet:
+                        lines.print(finding.text)
+        except OSError as error:
+            if error.filename is None:  # it is stdout that failed
+                raise
+            worst = 2
+            yield 2
+            lists["unreadable"].append({"file": error.filename, "message": error.strerror})
+            print(f"{arguments.program}: {error.filename}: {error.strerror}", file=sys.stderr)
+    if arguments.json:
+        print(json.dumps({"axon_events": __version__, "good": worst == 0, **lists}, indent=2))
+
+
+def _findings(lines: Lines, arguments: argparse.Namespace) -> Iterator[_Finding]:
+    """Yield what there is to report of a file, line by line."""
+    flow = _Flow(lines.name, arguments)
+    for found in lines.events():
+        if arguments.many and isinstance(found, FlowStart) and flow.events:
+            yield from flow.end(lines.lineno - 1)
+            flow = _Flow(lines.name, arguments)
+        yield from flow.take(found, lines.lineno)
+    yield from flow.end(max(lines.lineno, 1))
+
+
+class _Flow:
+    """A flow that is being checked."""
+
+    def __init__(self, file: str, arguments: argparse.Namespace) -> None:
+        self._file = file
+        self._has_line = arguments.many
+        self._checker = StreamChecker(
+            allow=map(Rule, arguments.allow), token_scope=arguments.token_scope
+        )
+        self._line = 1  # of its first event
+        self.events = 0
+        self._violations = 0
+        self._undecodable = 0
+
+    def take(self, found: Event | DecodeError, line: int) -> Iterator[_Finding]:
+        """Take what a line holds, and yield what is wrong with it."""
+        if isinstance(found, DecodeError):
+            self._undecodable += 1
+            yield self._fault("undecodable", line, "reason", found.reason, found.message)
+            return
+        if not self.events:
+            self._line = line
+        self.events += 1
+        yield from self._faults(self._checker.feed(found), line)
+
+    def end(self, line: int) -> Iterator[_Finding]:
+        """Take the end of the flow after that line, and yield what is missing, and the outcome."""
+        yield from self._faults(self._checker.close(), line)
+        outcome = self._checker.outcome.value
+        place = f"{self._file}:{self._line}" if self._has_line else self._file
+        figures = f"{count(self.events, 'event')}, {count(self._violations, 'violation')}"
+        if self._undecodable:
+            figures += f", {count(self._undecodable, 'undecodable line')}"
+        values = {
+            "file": self._file,
+            "line": self._line,
+            "outcome": outcome,
+            "events": self.events,
+            "violations": self._violations,
+            "undecodable": self._undecodable,
+        }
+        yield _Finding(0, f"{place}: {outcome}: {figures}", "flows", values)
+
+    def _faults(self, violations: Iterable[Violation], line: int) -> Iterator[_Finding]:
+        for violation in violations:
+            self._violations += 1
+            rule = violation.rule.value
+            yield self._fault("violations", line, "rule", rule, violation.message)
+
+    def _fault(self, of: str, line: int, key: str, name: str, message: str) -> _Finding:
+        values = {"file": self._file, "line": line, key: name, "message": message}
+        return _Finding(1, f"{self._file}:{line}: {name}: {message}", of, values)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""The lines of a recorded flow: one at a time, with progress on stderr while it takes long."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import BinaryIO
+
+from .. import DecodeError, Event, jsonl
+
+__all__ = ["Lines"]
+
+_PROGRESS_SECONDS = 1.0
+
+
+class Lines(Iterator[bytes]):
+    """The lines of a file, or of standard input for `-`; to be used in a `with`.
+
+    - `name`: what a report calls the file.
+    - `lineno`: the number of the line read last, from 1.
+
+    If stderr is a terminal, the progress stands there, renewed once a second; what is printed
+    by `print` does not run into it. An OSError of the file has its `filename`, which one of the
+    output has not.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._is_stdin = path == "-"
+        self.name = "<stdin>" if self._is_stdin else path
+        self.lineno = 0
+        self._file: BinaryIO = (
+            sys.stdin.buffer if self._is_stdin else open(path, "rb")  # noqa: SIM115  # see __exit__
+        )
+        self._has_terminal = sys.stderr.isatty()
+        self._is_shown = False
+        self._shown_at = time.monotonic()
+        self._bytes = 0
+
+    def __enter__(self) -> "Lines":
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._clear()
+        if not self._is_stdin:
+            self._file.close()
+
+    def __next__(self) -> bytes:
+        try:
+            line = next(self._file)
+        except OSError as error:
+            error.filename = self.name
+            raise
+        self.lineno += 1
+        if self._has_terminal:
+            self._bytes += len(line)
+            if time.monotonic() - self._shown_at >= _PROGRESS_SECONDS:
+                self._show()
+        return line
+
+    def events(self) -> Iterator[Event | DecodeError]:
+        """Yield what each line holds: an event, or the error of one that holds none."""
+        reader = jsonl.read(self)
+        while True:
+            found: Event | DecodeError
+            try:
+                found = next(reader)
+            except DecodeError as error:
+                found = error
+            except StopIteration:
+                return
+            yield found
+
+    def print(self, text: str) -> None:
+        """Print a line to stdout, in place of the progress if that stands on the same terminal."""
+        if self._is_shown and sys.stdout.isatty():
+            self._clear()
+        print(text)
+
+    def _show(self) -> None:
+        self._shown_at = time.monotonic()
+        self._is_shown = True
+        size = os.fstat(self._file.fileno()).st_size  # 0 if it is not known, as of a pipe
+        share = f" of {size / 1e6:.1f}" if size else ""
+        print(f"\r{self._bytes / 1e6:.1f}{share} MB", end="", file=sys.stderr, flush=True)
+
+    def _clear(self) -> None:
+        if self._is_shown:
+            self._is_shown = False
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""The lines of a file: what they hold, the progress while they are read, and errors of the file."""
+
+import contextlib
+import errno
+import io
+import itertools
+import os
+import tempfile
+import time
+import unittest
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+from axon_events import DecodeError, to_json
+from axon_events.cli.lines import Lines
+
+from .samples import EVENTS
+from .terminal import Console
+
+CONTENT = b"".join(to_json(event).encode() + b"\n" for event in EVENTS)
+
+
+@contextlib.contextmanager
+def recorded(content: bytes) -> Iterator[str]:
+    """Make a file with that content, and give its path."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "flow.jsonl")
+        path.write_bytes(content)
+        yield str(path)
+
+
+class Failing(io.BytesIO):
+    """A file that cannot be read."""
+
+    def __next__(self) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+class Reading(unittest.TestCase):
+    def test_events_and_errors_with_their_lines(self) -> None:
+        with recorded(b"\n" + CONTENT[:-1] + b"\r\n\n{}\n") as path, Lines(path) as lines:
+            self.assertEqual((lines.name, lines.lineno), (path, 0))
+            found = [(lines.lineno, event) for event in lines.events()]
+        *events, (lineno, error) = found
+        self.assertEqual(events, list(enumerate(EVENTS, 2)))
+        if not isinstance(error, DecodeError):
+            self.fail(f"{error!r} is no DecodeError")
+        self.assertEqual((lineno, error.lineno, error.reason), (10, 10, "missing-kind"))
+
+    def test_standard_input_stays_open(self) -> None:
+        stdin = io.TextIOWrapper(io.BytesIO(CONTENT))
+        with mock.patch("sys.stdin", stdin), Lines("-") as lines:
+            self.assertEqual(lines.name, "<stdin>")
+            self.assertEqual(list(lines.events()), list(EVENTS))
+        self.assertFalse(stdin.closed)
+
+    def test_a_file_is_closed(self) -> None:
+        with recorded(CONTENT) as path:
+            with Lines(path) as lines:
+                pass
+            with self.assertRaisesRegex(ValueError, "closed"):
+                next(lines)
+
+    def test_an_error_of_the_file_names_it(self) -> None:
+        with (
+            mock.patch("sys.stdin", io.TextIOWrapper(Failing())),
+            Lines("-") as lines,
+            self.assertRaises(OSError) as caught,
+        ):
+            next(lines)
+        self.assertEqual(caught.exception.filename, "<stdin>")
+        with self.assertRaises(OSError) as caught:
+            Lines("/there/is/none")
+        self.assertEqual(caught.exception.filename, "/there/is/none")
+
+
+class Progress(unittest.TestCase):
+    def setUp(self) -> None:
+        self.err: io.StringIO = Console()
+        self.out: io.StringIO = Console()
+
+    def read(self, path: str, seconds: float, text: str | None = None) -> None:
+        """Read a file of which each line takes so many seconds, and print a text after each."""
+        clock = (seconds * n for n in itertools.count())
+        with (
+            contextlib.redirect_stderr(self.err),
+            contextlib.redirect_stdout(self.out),
+            mock.patch.object(time, "monotonic", side_effect=clock),
+            Lines(path) as lines,
+        ):
+            for _ in lines:
+                if text is not None:
+                    lines.print(text)
+
+    def test_long_input_shows_it_once_a_second_and_erases_it_at_the_end(self) -> None:
+        half, whole = b" " * 499_999 + b"\n", b" " * 999_999 + b"\n"
+        with recorded(half + half + whole + whole) as path:
+            self.read(path, 2.0)
+            self.assertEqual(
+                self.err.getvalue(),
+                "\r0.5 of 3.0 MB\r1.0 of 3.0 MB\r2.0 of 3.0 MB\r3.0 of 3.0 MB\r\x1b[K",
+            )
+
+    def test_short_input_shows_none(self) -> None:
+        with recorded(b"\n" * 9) as path:
+            self.read(path, 0.01)
+        self.assertEqual(self.err.getvalue(), "")
+
+    def test_it_is_for_terminals(self) -> None:
+        self.err = io.StringIO()
+        with recorded(b"\n" * 9) as path:
+            self.read(path, 2.0)
+        self.assertEqual(self.err.getvalue(), "")
+
+    def test_a_line_printed_to_a_terminal_takes_its_place(self) -> None:
+        with recorded(b"\n\n") as path:
+            self.read(path, 2.0, text="found")
+        self.assertEqual(self.err.getvalue(), "\r0.0 of 0.0 MB\r\x1b[K" * 2)
+        self.assertEqual(self.out.getvalue(), "found\nfound\n")
+
+    def test_a_line_printed_elsewhere_leaves_it(self) -> None:
+        self.out = io.StringIO()
+        with recorded(b"\n\n") as path:
+            self.read(path, 2.0, text="found")
+        self.assertEqual(self.err.getvalue(), "\r0.0 of 0.0 MB" * 2 + "\r\x1b[K")
+        self.assertEqual(self.out.getvalue(), "found\nfound\n")
+
+    def test_the_size_of_a_pipe_is_not_known(self) -> None:
+        reader, writer = os.pipe()
+        os.write(writer, b"\n")
+        os.close(writer)
+        with open(reader, encoding="utf-8") as stdin, mock.patch("sys.stdin", stdin):
+            self.read("-", 2.0)
+        self.assertEqual(self.err.getvalue(), "\r0.0 MB\r\x1b[K")
+
+
+if __name__ == "__main__":
+    unittest.main()
