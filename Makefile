@@ -4,7 +4,7 @@
 PYTHON ?= python3
 REFERENCE = cargo run --quiet --release --locked --manifest-path corpus/reference/Cargo.toml --
 
-.PHONY: help test verify corpus corpus-check lint types coverage clean
+.PHONY: help test verify corpus corpus-check lint types coverage bench clean
 
 help: ## Print the tasks
 	@grep -E '^[a-z-]+: ##' Makefile | sed 's/: ## /\t/' | expand -t 16
@@ -39,6 +39,9 @@ coverage: ## Run the tests and require every branch of the package
 	$(PYTHON) -W error -m coverage run -m unittest discover -t . -s tests
 	$(PYTHON) -m coverage combine
 	$(PYTHON) -m coverage report
+
+bench: ## Measure the order checker and the channel beside their peers
+	$(PYTHON) -m benchmarks.stream
 
 clean: ## Remove what the other tasks left
 	rm -rf build dist .coverage .coverage.* .mypy_cache .ruff_cache corpus/reference/target
