@@ -328,7 +328,7 @@ class _Stream:
 
     def _take(self, event: Event | None) -> None:
         if event is None:
-            violations = [] if self._checker is None or self.ends else self._checker.close()
+            violations = [] if self._checker is None else self._checker.close()
             text = "the Sender has been closed: send first, close() or leave its `with` block then"
             self.end(_End(text, violation=violations[0] if violations else None))
             return

@@ -3,6 +3,7 @@
 """The channel: nothing is lost, no end goes unnoticed, whoever sends, waits, dies or collects."""
 
 import asyncio
+import faulthandler
 import gc
 import itertools
 import pickle
@@ -48,7 +49,16 @@ FLOW: tuple[Event, ...] = (
     StepComplete("Summarise", 0, True, "Hello world", 0, 0, 1),
     END,
 )
-PATIENCE = 20.0  # seconds, after which a test that hangs fails; none waits for as long
+PATIENCE = 60.0  # seconds, after which a test that hangs fails; none waits for as long
+
+
+def setUpModule() -> None:  # noqa: N802  # unittest's name
+    """If the main thread hangs, say where, and end."""
+    faulthandler.dump_traceback_later(5 * PATIENCE, exit=True, file=sys.__stderr__)
+
+
+def tearDownModule() -> None:  # noqa: N802
+    faulthandler.cancel_dump_traceback_later()
 
 
 def token(index: int, name: str = "Summarise") -> StepToken:
@@ -432,6 +442,21 @@ class EndingInARace(unittest.TestCase):
                 self.assertIn(list(receiver), ([FAILURE], []))
                 self.assertIsNone(receiver.recv())
 
+    def test_from_the_end_on_send_is_refused_before_the_receiver_is_told(self) -> None:
+        sender, receiver, queue = watched()
+        told: list[str] = []
+
+        def before_the_end_is_put() -> None:
+            try:
+                sender.send(START)
+            except ChannelClosed as error:
+                told.append(str(error))
+
+        queue.before_put = before_the_end_is_put
+        sender.close()
+        self.assertEqual(len(told), 1)
+        self.assertEqual(list(receiver), [])
+
     def test_of_two_terminators_one_is_refused_and_the_other_received(self) -> None:
         sender, receiver = channel(check=False)
 
@@ -533,6 +558,8 @@ class Receiving(unittest.TestCase):
                 with self.assertRaisesRegex(RuntimeError, "another receive is waiting"):
                     receiver.recv(0)
             sender.send(START)
+            with self.assertRaisesRegex(RuntimeError, "another receive is waiting"):
+                receiver.recv(0)  # the event is the other one's
             self.assertEqual(await task, START)
             sender.send(FAILURE)
             self.assertEqual([event async for event in receiver], [FAILURE])
@@ -542,8 +569,11 @@ class Receiving(unittest.TestCase):
     def test_of_two_that_begin_to_wait_together_one_is_refused(self) -> None:
         _sender, receiver = channel()
         with receiver._waiting():
+            waiter: Any = object()
+            receiver._stream.waiter = waiter
             with self.assertRaisesRegex(RuntimeError, "another receive"), receiver._waiting():
                 self.fail("both wait")
+            self.assertIs(receiver._stream.waiter, waiter)
             with self.assertRaisesRegex(RuntimeError, "another receive"):
                 receiver.recv()
         with self.assertRaises(TimeoutError):
@@ -769,7 +799,7 @@ class InALoop(unittest.TestCase):
             got: list[Event] = []
             while True:
                 task = asyncio.ensure_future(receiver.recv_async())
-                for _ in range(rng.choice((0, 1, 2, 3))):
+                for _ in range(rng.randrange(8)):
                     await asyncio.sleep(0)
                 task.cancel()
                 with suppress(asyncio.CancelledError):
@@ -839,6 +869,28 @@ class InALoop(unittest.TestCase):
             with self.assertRaises(asyncio.CancelledError):
                 await task
             self.assertEqual(receiver.recv(), FAILURE)
+
+        run(main())
+
+    def test_many_events_wake_a_receive_once_and_not_if_it_is_cancelled(self) -> None:
+        async def main() -> None:
+            sender, receiver = channel(check=False)
+            loop = asyncio.get_running_loop()
+            errors: list[Any] = []
+            loop.set_exception_handler(lambda loop, context: errors.append(context))
+            task = asyncio.ensure_future(receiver.recv_async())
+            await until(lambda: receiver._stream.waiter)
+            wake = loop.call_soon_threadsafe
+            with mock.patch.object(loop, "call_soon_threadsafe", side_effect=wake) as woken:
+                for _ in range(3):
+                    sender.send(START)
+            self.assertEqual(woken.call_count, 1)
+            task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+            self.assertEqual([await receiver.recv_async() for _ in range(3)], [START] * 3)
+            await asyncio.sleep(0)
+            self.assertEqual(errors, [])
 
         run(main())
 

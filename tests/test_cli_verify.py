@@ -112,6 +112,17 @@ class Edited(unittest.TestCase):
         self.assertIn("corpus.json: flow_start: wire: missing-field: ", run.out)
         self.assertTrue(run.out.endswith(f"{VERSION} differs from the corpus: 2 differences\n"))
 
+    def test_differences_as_json(self) -> None:
+        (self.folder / "decode.json").write_bytes(b"")
+        run = Run("verify", self.folder, "--json")
+        self.assertEqual(run.status, 1)
+        result = json.loads(run.out)
+        self.assertIs(result["agrees"], False)
+        self.assertEqual(
+            [(found["file"], found["case"]) for found in result["differences"]],
+            [("decode.json", "")],
+        )
+
     def test_a_value_of_an_expected_json(self) -> None:
         def edit(corpus: Any) -> None:
             corpus["entries"][3]["expected_json"]["success"] = False
