@@ -290,11 +290,11 @@ _NONE: Final[frozenset[type[Event]]] = frozenset()
 class _Stream:
     """What the two ends share."""
 
-    __slots__ = ("_checker", "_lock", "ends", "queue", "unchecked", "waiter")
+    __slots__ = ("_checker", "ends", "lock", "queue", "unchecked", "waiter")
 
     def __init__(self, checker: StreamChecker | None) -> None:
         self._checker = checker
-        self._lock = threading.Lock()  # of the checker, and for the order of what it has judged
+        self.lock = threading.Lock()  # of the checker, and for the order of what it has judged
         self.queue: SimpleQueue[Event | None] = SimpleQueue()
         self.waiter: _Waiter | None = None
         self.ends: list[_End] = []
@@ -304,7 +304,7 @@ class _Stream:
     def submit(self, event: Event | None) -> None:
         """Judge and queue an event, or None for the end; later if this thread is judging."""
         if self._checker is None:
-            self._take(event)
+            self.take(event)
             return
         thread = _threads.this
         if thread.judging:
@@ -315,18 +315,15 @@ class _Stream:
                 thread.catch_up()
             thread.judging = True
             try:
-                self.judge(event)
+                with self.lock:
+                    self.take(event)
             finally:
                 thread.judging = False
         finally:
             if thread.put_off:
                 thread.catch_up()
 
-    def judge(self, event: Event | None) -> None:
-        with self._lock:
-            self._take(event)
-
-    def _take(self, event: Event | None) -> None:
+    def take(self, event: Event | None) -> None:
         if event is None:
             violations = [] if self._checker is None else self._checker.close()
             text = "the Sender has been closed: send first, close() or leave its `with` block then"
@@ -374,7 +371,8 @@ class _Thread:
                 self.judging = True  # so that nothing overtakes what is taken out here
                 try:
                     stream, event = self.put_off.popleft()
-                    stream.judge(event)
+                    with stream.lock:
+                        stream.take(event)
                 finally:
                     self.judging = False
             except Exception as error:

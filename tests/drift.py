@@ -1,81 +1,155 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""`python -m tests.drift`: a Rust enum that was edited is found out by the reference's `check`.
+"""`python -m tests.drift`: a Rust enum that differs from the catalog or the corpus is found out.
 
-Edits copies of the reference, builds each, and runs its `check` on the corpus, which must fail
-and name what differs. Needs cargo; run by `.ci/run`.
+Asks the reference's decoder for its kinds and their fields, and compares them with the catalog.
+Then edits copies of the reference, builds each, asks it the same and runs its `check` on the
+corpus: one of the two must name what differs. Needs cargo; run by `.ci/run`.
 """
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
+
+from axon_events import EVENT_TYPES
 
 from . import CORPUS
 
-# What is changed in the sources, by pattern and replacement, and what `check` must then say.
-EDITS: dict[str, tuple[str, str, str]] = {
+# What is changed in the sources, patterns and replacements, and what must then be said.
+EDITS: dict[str, tuple[list[tuple[str, str]], str]] = {
+    "a variant added": (
+        [
+            (r"(\n    /// The flow broke off)", r"\n    /// Paused.\n    FlowPaused {},\1"),
+            (r'Self::FlowError \{ \.\. \} => ("\w+")', r"\g<0>,\n Self::FlowPaused {} => \1"),
+            (
+                r"\| Self::FlowError \{ \.\. \} =>",
+                r"| Self::FlowError { .. } | Self::FlowPaused {} =>",
+            ),
+        ],
+        r"flow_paused: the catalog has None, the reference \{\}",
+    ),
     "a field renamed": (
-        r"\btool_name\b",
-        "tool_title",
+        [(r"\btool_name\b", "tool_title")],
         r"corpus\.json: entry tool_call: expected_json .*missing field `tool_title`",
     ),
     "fields in another order": (
-        r"(    FlowError \{\n)(.*?flow_name: String,\n)(.*?error: String,\n)",
-        r"\1\3\2",
+        [(r"(    FlowError \{\n)(.*?flow_name: String,\n)(.*?error: String,\n)", r"\1\3\2")],
         r"corpus\.json: entry flow_error: wire differs at byte 22",
     ),
     "a field retyped": (
-        r"(latency_ms: (?:started\.elapsed\(\)\.as_millis\(\) as )?)u64",
-        r"\1u8",
+        [(r"(latency_ms: (?:started\.elapsed\(\)\.as_millis\(\) as )?)u64", r"\1u8")],
         r"corpus\.json: entry flow_complete: expected_json .*expected u8",
     ),
     "a variant renamed": (
-        r"\bToolCall \{",
-        "ToolUse {",
+        [(r"\bToolCall \{", "ToolUse {")],
         r"corpus\.json: entry tool_call: expected_json .*unknown variant `tool_call`",
     ),
     "another tag": (
-        r'tag = "kind"',
-        'tag = "type"',
+        [(r'tag = "kind"', 'tag = "type"')],
         r"corpus\.json: entry flow_start: expected_json .*missing field `type`",
     ),
     "unknown fields refused": (
-        r'#\[serde\(tag = "kind", rename_all = "snake_case"\)\]',
-        '#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]',
+        [
+            (
+                r'#\[serde\(tag = "kind", rename_all = "snake_case"\)\]',
+                '#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]',
+            )
+        ],
         r"decode\.json: case unknown-fields\.\S+ .*the reference says: unknown field `new`",
     ),
 }
+# What the decoder calls the type of a field, the type, and a value of it.
+TYPES = {
+    "a string": (str, ""),
+    "a boolean": (bool, True),
+    "u64": (int, 0),
+    "usize": (int, 0),
+}
 
-CHECK = ["cargo", "run", "--quiet", "--locked", "--manifest-path", "Cargo.toml"]
+
+class Reference:
+    """The reference in a folder, built on first use."""
+
+    def __init__(self, folder: Path, target: Path) -> None:
+        self._cargo = ["cargo", "run", "--quiet", "--locked", "--target-dir", str(target)]
+        self._cargo += ["--manifest-path", str(folder / "Cargo.toml"), "--"]
+
+    def run(self, *arguments: str, text: str = "") -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*self._cargo, *arguments], input=text, capture_output=True, text=True
+        )
+
+    def decode(self, document: dict[str, object]) -> str:
+        """Return the decoder's answer to a document."""
+        return self.run("decode", text=json.dumps(document).encode().hex() + "\n").stdout
+
+    def catalog(self) -> dict[str, dict[str, object]]:
+        """Return the kinds that the decoder knows and the types of their fields, in order.
+
+        It names the kinds if it is given another one, the first field that is missing, and the
+        type of a field that is null.
+        """
+        kinds = self.decode({"kind": ""}).split("`")[3::2]
+        catalog: dict[str, dict[str, object]] = {}
+        for kind in kinds:
+            document: dict[str, object] = {"kind": kind}
+            catalog[kind] = {}
+            while (
+                missing := re.match("err missing field `(.*)`", self.decode(document))
+            ) is not None:
+                document[missing[1]] = None
+                expected = self.decode(document).rpartition("expected ")[2].strip()
+                catalog[kind][missing[1]], document[missing[1]] = TYPES[expected]
+        return catalog
+
+
+def differences(reference: Reference) -> Iterator[str]:
+    """Yield how the reference's enum differs from the catalog."""
+    theirs = reference.catalog()
+    ours = {
+        kind: {field.name: field.type for field in fields(cls)} for kind, cls in EVENT_TYPES.items()
+    }
+    for kind in {**ours, **theirs}:
+        # As lists, since the order of the fields counts.
+        if [*ours.get(kind, {}).items()] != [*theirs.get(kind, {}).items()] or not (
+            kind in ours and kind in theirs
+        ):
+            yield f"{kind}: the catalog has {ours.get(kind)}, the reference {theirs.get(kind)}"
 
 
 def main() -> int:
-    """Make each edit; return 0 if each is found out."""
+    """Compare, and make each edit; return 0 if all agrees and each edit is found out."""
     status = 0
     with tempfile.TemporaryDirectory() as folder:
-        for name, (pattern, replacement, text) in EDITS.items():
+        target = Path(folder, "target")
+        found = list(differences(Reference(CORPUS / "reference", target)))
+        print("the enum is the catalog" if not found else "\n".join(found), flush=True)
+        status |= bool(found)
+        for name, (replacements, text) in EDITS.items():
             copy = Path(folder, "reference")
             shutil.copytree(CORPUS / "reference", copy, ignore=shutil.ignore_patterns("target"))
-            found = 0
+            made = 0
             for path in copy.rglob("*.rs"):
-                source, times = re.subn(
-                    pattern, replacement, path.read_text("utf-8"), flags=re.DOTALL
-                )
-                found += times
+                source = path.read_text("utf-8")
+                for pattern, replacement in replacements:
+                    source, times = re.subn(pattern, replacement, source, flags=re.DOTALL)
+                    made += times
                 path.write_text(source, "utf-8")
-            run = subprocess.run(
-                [*CHECK, "--target-dir", f"{folder}/target", "--", "check", str(CORPUS)],
-                capture_output=True,
-                text=True,
-                cwd=copy,
-            )
-            good = found > 0 and run.returncode == 1 and re.search(text, run.stdout) is not None
-            print(f"{name}: {'found out' if good else f'NOT found out, exit {run.returncode}'}")
+            edited = Reference(copy, target)
+            checked = edited.run("check", str(CORPUS))
+            said = checked.stdout
+            if checked.returncode == 0:
+                said += "\n".join(differences(edited))
+            good = made >= len(replacements) and re.search(text, said) is not None
+            print(f"{name}: {'found out' if good else 'NOT found out'}", flush=True)
             if not good:
-                print(found, run.stdout[-3000:], run.stderr[-3000:], sep="\n")
+                print(made, said[-3000:], checked.stderr[-3000:], sep="\n")
                 status = 1
             shutil.rmtree(copy)
     return status
