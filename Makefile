@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
 # The tasks of the project: `make help`.
 # lint, types and coverage need what requirements-dev.txt names; the corpus needs cargo.
 

@@ -181,7 +181,8 @@ def from_json(document: str | bytes | bytearray | memoryview) -> Event:
         text = str.__str__(document)
     elif isinstance(document, (bytes, bytearray, memoryview)):
         try:
-            text = bytes(document).decode()
+            # By its buffer: a subclass may have its own `__bytes__`.
+            text = bytes(memoryview(document)).decode()
         except UnicodeDecodeError as error:
             byte = f"0x{error.object[error.start]:02x}"
             sound = error.object[: error.start].decode()

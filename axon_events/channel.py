@@ -26,7 +26,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from ._catalog import EVENT_TYPES, Event
-from .order import StreamChecker, TruncatedStream, Violation
+from .order import Outcome, StreamChecker, TruncatedStream, Violation
 
 if TYPE_CHECKING:
     import asyncio
@@ -44,11 +44,16 @@ def channel(*, check: bool | StreamChecker = True) -> "tuple[Sender, Receiver]":
     - `check`: whether each event is held against the receiver's invariant before it is sent; a
       `StreamChecker` to use that one, which then belongs to the channel.
 
-    Raises TypeError for any other `check`.
+    Raises TypeError for any other `check`, ValueError for a checker whose stream has ended.
     """
     if isinstance(check, bool):
         checker = StreamChecker() if check else None
     elif isinstance(check, StreamChecker):
+        if check.outcome is not Outcome.OPEN:
+            raise ValueError(
+                f"check must be a StreamChecker of an open stream, got one {check.outcome.value}:"
+                " use a new one for each channel"
+            )
         checker = check
     else:
         raise TypeError(f"check must be True, False or a StreamChecker, got {check!r:.60}")
@@ -99,8 +104,13 @@ class Sender:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    def __reduce__(self) -> NoReturn:
+        # The end of a copy would be the end of the stream.
+        raise TypeError(f"a {type(self).__name__} can be neither copied nor pickled")
+
     def __del__(self) -> None:
-        self.close()
+        if hasattr(self, "_stream"):  # not if its construction failed
+            self.close()
 
 
 class Receiver:
@@ -229,8 +239,13 @@ class Receiver:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    def __reduce__(self) -> NoReturn:
+        # The end of a copy would be the end of the stream.
+        raise TypeError(f"a {type(self).__name__} can be neither copied nor pickled")
+
     def __del__(self) -> None:
-        self.close()
+        if hasattr(self, "_stream"):  # not if its construction failed
+            self.close()
 
 
 def _busy() -> NoReturn:

@@ -12,6 +12,7 @@ since nobody can know whether the sink took the event.
 
 import re
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from time import monotonic_ns
 from typing import Final
 
@@ -47,13 +48,13 @@ class FlowEmitter:
     """Tells a flow as a legal stream of events, whatever happens in it.
 
     - `sink`: any callable that takes an event, like `list.append`. What it returns is ignored, so
-      it must not be a coroutine function.
+      a coroutine function is refused.
     - `flow_name`: the name of the flow.
     - `backend`: the backend that executes its steps.
     - `clock`: returns the current time in Unix milliseconds, an int from 0 to 2^64-1.
 
-    Raises TypeError if `sink` or `clock` is not callable or a name is no `str`, ValueError if a
-    name holds a lone surrogate.
+    Raises TypeError if `sink` or `clock` is no plain callable or a name is no `str`, ValueError if
+    a name holds a lone surrogate.
 
         with FlowEmitter(events.append, flow_name="Report", backend="anthropic") as flow:
             with flow.step("Summarise", step_type="generate") as step:
@@ -85,6 +86,11 @@ class FlowEmitter:
         for name, function in (("sink", sink), ("clock", clock)):
             if not callable(function):
                 raise TypeError(f"{name} must be callable, got {type(function).__name__}")
+            if iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__):
+                raise TypeError(
+                    f"{name} must be a plain function, got a coroutine function, which nobody would"
+                    " await"
+                )
         checked = FlowStart(flow_name, backend, 0)
         self._sink = sink
         self._clock = clock

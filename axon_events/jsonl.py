@@ -11,7 +11,8 @@ Files are binary, since in text mode the platform would have a say in what a byt
 """
 
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from os import PathLike
+from typing import Protocol
 
 from ._catalog import Event
 from ._codec import DecodeError, from_json, to_json
@@ -27,12 +28,21 @@ def read(file: Iterable[bytes]) -> Iterator[Event]:
     `colno` are the line's; asked again, the iterator goes on with the next line. If that is the
     last line and it has no end, its writer was most likely cut short: then `reason` is `cut-line`.
 
-    Any iterable of such lines will do for a file. Raises TypeError for a file in text mode.
+    Any iterable of such lines will do for a file. Raises TypeError for a file in text mode, a
+    path, or the content itself.
     """
     return _Reader(file)
 
 
-def write(file: BinaryIO, events: Iterable[Event]) -> None:
+class BinaryWriter(Protocol):
+    """What `write` needs of a file."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+
+def write(file: BinaryWriter, events: Iterable[Event]) -> None:
     """Write each event and an LF to a binary file, and flush it after a terminator.
 
     Raises TypeError for a file in text mode.
@@ -75,7 +85,9 @@ class _Reader(Iterator[Event]):
 
 
 def _require_binary(file: object) -> None:
-    """Raise TypeError for a file in text mode."""
+    """Raise TypeError for a file in text mode, and for what is no file but a path or content."""
+    if isinstance(file, (str, bytes, bytearray, PathLike)):
+        raise TypeError(f"expected a file in binary mode, got {type(file).__name__}: open it first")
     # Also of those in wrappers, as the module tempfile makes them: what has text has an encoding.
     if hasattr(file, "encoding"):
         raise TypeError("expected a file in binary mode, got one in text mode: open it with 'b'")

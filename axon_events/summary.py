@@ -102,18 +102,20 @@ class FlowSummary:
         self._late: StepSummary | None = None
 
     @property
-    def tokens_input(self) -> int:
+    def tokens_input(self) -> int | None:
         """The tokens that the flow consumed: the terminator's total, or the steps' sum."""
         if self._complete is not None:
             return self._complete.tokens_input
-        return sum(step.tokens_input or 0 for step in self.steps)
+        reported = [step.tokens_input for step in self.steps if step.tokens_input is not None]
+        return sum(reported) if reported else None
 
     @property
-    def tokens_output(self) -> int:
+    def tokens_output(self) -> int | None:
         """The tokens that the flow produced: the terminator's total, or the steps' sum."""
         if self._complete is not None:
             return self._complete.tokens_output
-        return sum(step.tokens_output or 0 for step in self.steps)
+        reported = [step.tokens_output for step in self.steps if step.tokens_output is not None]
+        return sum(reported) if reported else None
 
     def add(self, event: Event) -> None:
         """Take the next event.

@@ -67,7 +67,7 @@ def process(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, **(environment or {})},
+        env={**os.environ, "COLUMNS": "80", **(environment or {})},
         cwd=cwd,
         preexec_fn=_heed_ctrl_c if os.name == "posix" else None,
     ) as running:

@@ -127,6 +127,53 @@ class Ends(unittest.TestCase):
             self.assertEqual(Run("show", REPORT).status, 130)
 
 
+class Closed(unittest.TestCase):
+    """A process whose streams were closed before it started: there they are None."""
+
+    def test_without_stdout_or_stderr_the_status_tells_all(self) -> None:
+        for command, status in (
+            (["show", str(REPORT)], 0),
+            (["check", str(REPORT)], 0),
+            (["verify", str(CORPUS)], 0),
+            (["show", str(CORPUS / "fresh.jsonl")], 2),
+            (["check", str(CORPUS / "fresh.jsonl")], 2),
+        ):
+            with (
+                self.subTest(command),
+                mock.patch("sys.stdout", None),
+                mock.patch("sys.stderr", None),
+            ):
+                found = cli.main(command)
+            self.assertEqual(found, status)
+
+    def test_a_closed_stdin_cannot_be_read(self) -> None:
+        for command in ("show", "check"):
+            err = io.StringIO()
+            with (
+                self.subTest(command),
+                redirect_stdout(io.StringIO()),
+                contextlib.redirect_stderr(err),
+                mock.patch("sys.stdin", None),
+            ):
+                self.assertEqual(cli.main([command, "-"]), 2)
+                self.assertEqual(err.getvalue(), f"python -m {PACKAGE}: <stdin>: it is closed\n")
+
+
+class Names(unittest.TestCase):
+    def test_the_name_of_a_file_is_harmless_to_a_terminal(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "ev\x1b[31mil\n.jsonl")
+            missing = Path(folder, "no\x1b.jsonl")
+            path.write_bytes(b"{}\n")
+            for command in ("show", "check"):
+                run = Run(command, path)
+                self.assertEqual(run.status, 1)
+                self.assertIn("ev\\x1b[31mil\\n.jsonl:1: missing-kind: ", run.out)
+                run = Run(command, missing)
+                self.assertEqual(run.status, 2)
+                self.assertTrue(run.err.endswith("no\\x1b.jsonl: No such file or directory\n"))
+
+
 class Encodings(unittest.TestCase):
     def test_a_stdout_that_cannot_write_a_character_gets_its_escape(self) -> None:
         with process("show", REPORT, environment={"PYTHONIOENCODING": "ascii"}) as running:

@@ -10,6 +10,7 @@ import unittest
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import axon_events
 from axon_events import to_json
@@ -186,6 +187,10 @@ class Edited(unittest.TestCase):
             (lambda corpus: corpus["entries"].clear(), "expected entries, got none"),
             (lambda corpus: corpus.clear(), "expected an object with format 1, got none"),
             (
+                lambda corpus: corpus.update(format=True),
+                "expected an object with format 1, got none",
+            ),
+            (
                 lambda corpus: corpus.update(format=2),
                 "expected format 1, which is all that axon_events"
                 f" {axon_events.__version__} knows, got format 2: this copy is too old or too new"
@@ -196,7 +201,7 @@ class Edited(unittest.TestCase):
                 run = self.edit(edit)
                 self.assertEqual(run.status, 1)
                 self.assertIn(f"corpus.json: {text}\ncorpus.json: 0 entries\n", run.out)
-                self.assertTrue(run.out.endswith(": 1 differences\n"))
+                self.assertTrue(run.out.endswith(": 1 difference\n"))
 
     def test_a_file_that_is_cut_or_empty(self) -> None:
         for name in ("corpus.json", "decode.json", "streams.json"):
@@ -208,7 +213,7 @@ class Edited(unittest.TestCase):
                 with self.subTest(name, content=content[:10]):
                     self.assertEqual(run.status, 1)
                     self.assertIn(f"\n{name}: 0 ", "\n" + run.out)
-                    self.assertIn("differs from the corpus: 1 differences", run.out)
+                    self.assertIn("differs from the corpus: 1 difference", run.out)
             path.write_bytes(whole)
 
     def test_a_name_used_twice(self) -> None:
@@ -280,6 +285,20 @@ class Edited(unittest.TestCase):
                 self.decided(**document),
             )
 
+    def test_a_case_of_decode_json_that_contradicts_itself(self) -> None:
+        canonical = "expected a canonical text exactly where the verdict is accept"
+        reason = "expected a reason exactly where the verdict is reject, or exception: true"
+        for changes, text in (
+            ({"verdict": "reject"}, canonical),
+            ({"verdict": "reject", "canonical": None}, reason),
+            ({"canonical": None}, canonical),
+            ({"canonical": 5}, canonical),
+            ({"exception": True}, reason),
+            ({"input": "{}", "reason": "missing-kind"}, reason),
+        ):
+            with self.subTest(changes):
+                self.assertIn(f"decode.json: changed: {text}\n", self.decided(**changes))
+
     def test_a_case_of_streams_json(self) -> None:
         case = {"name": "x", "options": {}, "events": [], "outcome": "truncated"}
         missing = "expected options, events, outcome and violations, got "
@@ -342,6 +361,16 @@ class Edited(unittest.TestCase):
 
 
 class WhereItLooks(unittest.TestCase):
+    def test_without_a_corpus_it_asks_for_one(self) -> None:
+        with mock.patch.object(verify, "default_corpus", return_value=Path("no", "corpus")):
+            run = Run("verify")
+        self.assertEqual((run.status, run.out), (2, ""))
+        self.assertEqual(
+            run.err,
+            f"python -m {PACKAGE}: corpus: neither here nor beside the package: name it,"
+            " verify CORPUS\n",
+        )
+
     def test_beside_the_package_else_in_the_current_directory(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             beside = Path(folder, "beside")

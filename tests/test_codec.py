@@ -109,10 +109,15 @@ class Accepted(unittest.TestCase):
         class Document(str):
             pass
 
+        class Bytes(bytes):
+            def __bytes__(self) -> bytes:
+                raise AssertionError("it is the buffer that counts")
+
         documents: list[Any] = [
             WIRE,
             Document(WIRE),
             wire,
+            Bytes(wire),
             bytearray(wire),
             memoryview(wire),
             memoryview(wire * 2)[: len(wire)],

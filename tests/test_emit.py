@@ -983,6 +983,18 @@ class BadValues(EmitterTestCase):
                         str(caught.exception),
                         f"{name} must be callable, got {type(other).__name__}",
                     )
+
+        class Asynchronous:
+            async def __call__(self, event: Event) -> None:
+                raise AssertionError("nobody awaits it")
+
+        for sink in (Asynchronous(), Asynchronous().__call__):
+            with self.assertRaises(TypeError) as caught:
+                FlowEmitter(sink, flow_name="", backend="")
+            self.assertEqual(
+                str(caught.exception),
+                "sink must be a plain function, got a coroutine function, which nobody would await",
+            )
         events: list[Event] = []
         for value, cls in BAD_TEXTS:
             for name in ("flow_name", "backend"):

@@ -2,12 +2,14 @@
 # Copyright (c) 2026 the axon_events authors
 """JSON Lines: what is written is read again, and each line that holds no event is told of."""
 
+import gzip
 import io
 import pickle
 import random
 import tempfile
 import unittest
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from axon_events import DecodeError, Event, from_json, jsonl, to_json
@@ -164,6 +166,25 @@ class Write(unittest.TestCase):
         self.assertEqual(file.getvalue().count(b"\n"), len(events))
         file.seek(0)
         self.assertEqual(list(jsonl.read(file)), events)
+
+
+class NoFile(unittest.TestCase):
+    def test_a_path_or_content_is_a_type_error_that_says_to_open_it(self) -> None:
+        others: list[Any] = ["flow.jsonl", Path("flow.jsonl"), b"{}", bytearray()]
+        for other in others:
+            text = f"expected a file in binary mode, got {type(other).__name__}: open it first"
+            for call in (lambda o=other: jsonl.read(o), lambda o=other: jsonl.write(o, [])):
+                with self.subTest(type(other).__name__), self.assertRaises(TypeError) as caught:
+                    call()
+                self.assertEqual(str(caught.exception), text)
+
+    def test_any_writer_with_write_and_flush_will_do(self) -> None:
+        buffer = io.BytesIO()
+        with gzip.open(buffer, "wb") as file:
+            jsonl.write(file, EVENTS)
+        buffer.seek(0)
+        with gzip.open(buffer, "rb") as file:
+            self.assertEqual(list(jsonl.read(file)), list(EVENTS))
 
 
 if __name__ == "__main__":

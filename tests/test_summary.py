@@ -51,8 +51,8 @@ FLOW: dict[str, object] = {
     "success": None,
     "started_ms": None,
     "duration_ms": None,
-    "tokens_input": 0,
-    "tokens_output": 0,
+    "tokens_input": None,
+    "tokens_output": None,
     "steps": [],
 }
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from . import check, show, verify
+from .text import escaped
 
 __all__ = ["main"]
 
@@ -35,6 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (check, show, verify):
         command.add_parser(commands)
+    # A process may be started with its streams closed; then there is nobody to tell.
+    if sys.stdout is None:
+        sys.stdout = _Nowhere()
+    if sys.stderr is None:
+        sys.stderr = _Nowhere()
     arguments = parser.parse_args(argv)
 
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -52,10 +58,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:
             _discard_output()
-        what = error.filename or "reading or writing failed"
-        print(f"{parser.prog}: {what}: {error.strerror}", file=sys.stderr)
+        what = "reading or writing failed" if error.filename is None else str(error.filename)
+        print(f"{parser.prog}: {escaped(what)}: {error.strerror}", file=sys.stderr)
         return 2
     return status
+
+
+class _Nowhere(io.TextIOBase):
+    """A stream that takes all and keeps nothing."""
+
+    def write(self, text: str) -> int:
+        return len(text)
 
 
 def _discard_output() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from .. import DecodeError, Event, FlowStart, __version__
 from ..order import Rule, StreamChecker, Violation
 from .lines import Lines
-from .text import count
+from .text import count, escaped
 
 __all__ = ["add_parser"]
 
@@ -88,7 +88,8 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
             worst = 2
             yield 2
             lists["unreadable"].append({"file": error.filename, "message": error.strerror})
-            print(f"{arguments.program}: {error.filename}: {error.strerror}", file=sys.stderr)
+            name = escaped(str(error.filename))
+            print(f"{arguments.program}: {name}: {error.strerror}", file=sys.stderr)
     if arguments.json:
         print(json.dumps({"axon_events": __version__, "good": worst == 0, **lists}, indent=2))
 
@@ -109,6 +110,7 @@ class _Flow:
 
     def __init__(self, file: str, arguments: argparse.Namespace) -> None:
         self._file = file
+        self._shown_file = escaped(file)
         self._has_line = arguments.many
         self._checker = StreamChecker(
             allow=map(Rule, arguments.allow), token_scope=arguments.token_scope
@@ -133,7 +135,7 @@ class _Flow:
         """Take the end of the flow after that line, and yield what is missing, and the outcome."""
         yield from self._faults(self._checker.close(), line)
         outcome = self._checker.outcome.value
-        place = f"{self._file}:{self._line}" if self._has_line else self._file
+        place = f"{self._shown_file}:{self._line}" if self._has_line else self._shown_file
         figures = f"{count(self.events, 'event')}, {count(self._violations, 'violation')}"
         if self._undecodable:
             figures += f", {count(self._undecodable, 'undecodable line')}"
@@ -155,4 +157,4 @@ class _Flow:
 
     def _fault(self, of: str, line: int, key: str, name: str, message: str) -> _Finding:
         values = {"file": self._file, "line": line, key: name, "message": message}
-        return _Finding(1, f"{self._file}:{line}: {name}: {message}", of, values)
+        return _Finding(1, f"{self._shown_file}:{line}: {name}: {message}", of, values)

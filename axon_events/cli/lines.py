@@ -2,6 +2,7 @@
 # Copyright (c) 2026 the axon_events authors
 """The lines of a recorded flow: one at a time, with progress on stderr while it takes long."""
 
+import errno
 import os
 import sys
 import time
@@ -10,6 +11,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from .. import DecodeError, Event, jsonl
+from .text import escaped
 
 __all__ = ["Lines"]
 
@@ -19,7 +21,7 @@ _PROGRESS_SECONDS = 1.0
 class Lines(Iterator[bytes]):
     """The lines of a file, or of standard input for `-`; to be used in a `with`.
 
-    - `name`: what a report calls the file.
+    - `name`: what a report calls the file; `shown_name`: the same, harmless to a terminal.
     - `lineno`: the number of the line read last, from 1.
 
     If stderr is a terminal, the progress stands there, renewed once a second; what is printed
@@ -30,7 +32,10 @@ class Lines(Iterator[bytes]):
     def __init__(self, path: str) -> None:
         self._is_stdin = path == "-"
         self.name = "<stdin>" if self._is_stdin else path
+        self.shown_name = escaped(self.name)
         self.lineno = 0
+        if self._is_stdin and sys.stdin is None:
+            raise OSError(errno.EBADF, "it is closed", self.name)
         self._file: BinaryIO = (
             sys.stdin.buffer if self._is_stdin else open(path, "rb")  # noqa: SIM115  # see __exit__
         )

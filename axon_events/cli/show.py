@@ -72,7 +72,7 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
                 yield 1
                 flow.undecodable += 1
                 lines.print(
-                    f"{lines.name}:{found.lineno}: {found.reason}: {found.message}"
+                    f"{lines.shown_name}:{found.lineno}: {found.reason}: {found.message}"
                     f" (column {found.colno})"
                 )
                 continue
@@ -322,10 +322,10 @@ def _figures(step: StepSummary, flow: _Flow) -> tuple[str, str, str, str]:
 
     Each is empty if it is not known.
     """
-    # A backend that does not stream sends one token, but says how many it made.
-    tokens = step.tokens_output or step.tokens
+    tokens = step.tokens
     duration = _duration(step, flow)
-    rate = f"{tokens * 1000 / duration:.1f}/s" if tokens and duration > 0 else ""
+    # The one token of a backend that does not stream has no rate.
+    rate = f"{tokens * 1000 / duration:.1f}/s" if tokens > 1 and duration > 0 else ""
     first = ""
     if step.first_token_ms is not None and step.started_ms is not None:
         first = f"first {_time(step.first_token_ms - step.started_ms)}"

@@ -3,6 +3,7 @@
 """`verify`: the corpus against this very copy of the package."""
 
 import argparse
+import errno
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from .. import (
 )
 from .._catalog import shown_int
 from ..order import Rule, StreamChecker
+from .text import count
 
 __all__ = ["add_parser", "default_corpus"]
 
@@ -60,6 +62,10 @@ def default_corpus(module: Path) -> Path:
 
 def _run(arguments: argparse.Namespace) -> Iterator[int]:
     corpus: Path = arguments.corpus or default_corpus(Path(__file__))
+    if arguments.corpus is None and not corpus.is_dir():
+        raise FileNotFoundError(
+            errno.ENOENT, "neither here nor beside the package: name it, verify CORPUS", "corpus"
+        )
     files = []
     differences = []
     for checked in _checks(corpus):
@@ -81,7 +87,8 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
         }
         print(json.dumps(result, indent=2))
     elif differences:
-        print(f"axon_events {__version__} differs from the corpus: {len(differences)} differences")
+        number = count(len(differences), "difference")
+        print(f"axon_events {__version__} differs from the corpus: {number}")
     else:
         print(f"axon_events {__version__} agrees with the corpus")
 
@@ -125,7 +132,7 @@ def _checks(corpus: Path) -> Iterator[Checked]:
 def _load(content: bytes, what: str) -> tuple[dict[str, Any], list[Any]]:
     """Return the header and the cases of a corpus file, or raise ValueError."""
     corpus = json.loads(content)
-    if not isinstance(corpus, dict) or not isinstance(corpus.get("format"), int):
+    if not isinstance(corpus, dict) or type(corpus.get("format")) is not int:
         raise ValueError(f"expected an object with format {FORMAT}, got none")
     if corpus["format"] != FORMAT:
         raise ValueError(
@@ -224,8 +231,7 @@ def _decode_differences(case: dict[str, Any]) -> Iterator[str]:
     documents = _documents(case)
     if not documents:
         yield "expected an object with input, a text, or input_hex, hexadecimal digits"
-    if case.get("verdict") not in ("accept", "reject"):
-        yield "expected a verdict, accept or reject"
+    yield from _case_faults(case)
     for document in documents:
         try:
             written = to_json(from_json(document))
@@ -235,8 +241,19 @@ def _decode_differences(case: dict[str, Any]) -> Iterator[str]:
             continue
         if "reason" in case:
             yield f"expected {_shown_decision(case)}, got {written}"
-        elif written != case.get("canonical", written):
+        elif isinstance(case.get("canonical"), str) and written != case["canonical"]:
             yield f"written again, {_difference(case['canonical'], written)}"
+
+
+def _case_faults(case: dict[str, Any]) -> Iterator[str]:
+    """Yield what a case of decode.json contradicts itself in."""
+    verdict = case.get("verdict")
+    if verdict not in ("accept", "reject"):
+        yield "expected a verdict, accept or reject"
+    if isinstance(case.get("canonical"), str) != (verdict == "accept"):
+        yield "expected a canonical text exactly where the verdict is accept"
+    if (("reason" in case) != (verdict == "reject")) != (case.get("exception") is True):
+        yield "expected a reason exactly where the verdict is reject, or exception: true"
 
 
 def _documents(case: dict[str, Any]) -> list[str | bytes]:
