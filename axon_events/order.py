@@ -10,8 +10,9 @@ backend that does not stream may send a step's only token late: directly after i
 
 Whatever breaks this is the producer's fault, or the fault of what lies between. `StreamChecker`
 names each fault by its rule and goes on in the state that makes the rest of the stream look
-right, so that one fault gives one violation or a few, never a cascade. The rules and these
-recoveries are in one table, `RULES`; how each is found out is in `_TESTS`, in the same order.
+right, so that one fault gives one violation or a few, never a cascade. All rules are in one
+table, `_TABLE`: of which events each is asked, how it is found out, and as if what the checker goes
+on, which is what `StreamChecker._advance` does. The violations of an event come in its order.
 """
 
 import enum
@@ -21,7 +22,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from ._catalog import (
     EVENT_TYPES,
@@ -64,76 +65,6 @@ class Rule(enum.Enum):
     TOKEN_GAP = "token-gap"
     FLOW_MISMATCH = "flow-mismatch"
     OUTPUT_MISMATCH = "output-mismatch"
-
-
-# What breaks the rule, and as if what the checker goes on afterwards.
-RULES: Final[Mapping[Rule, tuple[str, str]]] = MappingProxyType(
-    {
-        Rule.FLOW_NOT_STARTED: (
-            "a first event that is not `FlowStart` (once; a bare `FlowError` too)",
-            "the flow had started; its name and backend are unknown and not compared, and its"
-            " first token sets the counter",
-        ),
-        Rule.FLOW_RESTARTED: (
-            "another `FlowStart` before the terminator",
-            "a new flow began here: no step open, none seen, the counter at 0",
-        ),
-        Rule.AFTER_TERMINATOR: (
-            "any event after the terminator (each one; no other rule is asked)",
-            "it had not come",
-        ),
-        Rule.NOT_TERMINATED: (
-            "the end of the stream without a terminator (an empty stream too)",
-            "-",
-        ),
-        Rule.STEP_OVERLAP: (
-            "`StepStart` while another step is open that no `step-overlap` has named before",
-            "all are open",
-        ),
-        Rule.STEP_REPEATED: (
-            "`StepStart` with the `(step_name, step_index)` of an earlier step of this flow",
-            "it is open: again and from the beginning if it was complete; unchanged if it was"
-            " still open (that is no overlap)",
-        ),
-        Rule.STEP_NOT_OPEN: (
-            "`StepToken`, `ToolCall` or `StepComplete` of a step that is not open, the legal late"
-            " token aside",
-            "its start had come just before, but open only for events of its own name, until its"
-            " `StepComplete`, a `StepStart` of that name, or another `step-not-open`; its index"
-            " and its count are unknown; it never overlaps and is never left open",
-        ),
-        Rule.STEP_MISMATCH: (
-            "`StepComplete` of an open step's name with an index that no open step of that name"
-            " has",
-            "the one of that name opened last is complete",
-        ),
-        Rule.STEP_UNFINISHED: (
-            "`FlowComplete` while steps are open (one violation for all)",
-            "they are complete",
-        ),
-        Rule.STEP_ABANDONED: (
-            "`FlowError` while steps are open (one violation for all)",
-            "they are complete",
-        ),
-        Rule.TOKEN_REPEATED: (
-            "`token_index` not above the last one (0 included)",
-            "the counter stands at the index that came",
-        ),
-        Rule.TOKEN_GAP: (
-            "`token_index` more than one above the last one",
-            "the counter stands at the index that came",
-        ),
-        Rule.FLOW_MISMATCH: (
-            "the terminator's `flow_name`, or `FlowComplete.backend`, differs from `FlowStart`'s",
-            "-",
-        ),
-        Rule.OUTPUT_MISMATCH: (
-            "asked for only: `StepComplete.full_output` of a step that had tokens is not their"
-            " text joined; or a late token's text is not `full_output`",
-            "-",
-        ),
-    }
-)
 
 
 class Outcome(enum.Enum):
@@ -197,6 +128,242 @@ def _joined(before: _Digest, after: _Digest) -> _Digest:
 def _rest(whole: _Digest, before: _Digest) -> _Digest:
     size = whole[0] - before[0]
     return size, (whole[1] - before[1] * pow(256, size, _PRIME)) % _PRIME
+
+
+# A message names so many open steps, and so many characters of a name.
+_MOST_STEPS: Final = 5
+_MOST_OF_A_NAME: Final = 22
+
+
+def _quoted(name: str) -> str:
+    """Return a name in quotes, on one line, cut."""
+    shown = repr(name[: _MOST_OF_A_NAME + 1])
+    return shown if len(shown) <= _MOST_OF_A_NAME + 2 else f"{shown[:_MOST_OF_A_NAME]}…{shown[0]}"
+
+
+# How each rule is found out: what is asked of an event before it is taken. The answer is what
+# would have been legal, or None if the rule is kept.
+_Test: TypeAlias = Callable[["StreamChecker", Any], "str | None"]
+
+
+def _flow_not_started(c: "StreamChecker", event: Event) -> str | None:
+    return None if c._started else "flow_start"
+
+
+def _flow_restarted(c: "StreamChecker", event: FlowStart) -> str | None:
+    return "the flow's own events up to its terminator" if c._started else None
+
+
+def _after_terminator(c: "StreamChecker", event: Event) -> str | None:
+    return "nothing more"
+
+
+def _not_terminated(c: "StreamChecker", event: None) -> str | None:
+    if c._terminator is not None:
+        return None
+    return "flow_complete or flow_error" if c._started else "flow_start"
+
+
+def _step_overlap(c: "StreamChecker", event: StepStart) -> str | None:
+    if not c._unnamed or (event.step_name, event.step_index) in c._open:
+        return None
+    return "events of the open step up to its step_complete"
+
+
+def _step_repeated(c: "StreamChecker", event: StepStart) -> str | None:
+    if (event.step_name, event.step_index) not in c._seen:
+        return None
+    return "another step_name or step_index, this step has been"
+
+
+def _step_not_open(c: "StreamChecker", event: StepToken | ToolCall | StepComplete) -> str | None:
+    if c._group_of(event.step_name) is not None:
+        return None
+    if type(event) is StepToken and c._is_late(event):
+        return None
+    return f"step_start of {_quoted(event.step_name)} first"
+
+
+def _step_mismatch(c: "StreamChecker", event: StepComplete) -> str | None:
+    group = c._groups.get(event.step_name)
+    if group is None or event.step_index in group.steps:
+        return None
+    return f"step_index {next(reversed(group.steps))}"
+
+
+def _steps_open(c: "StreamChecker", event: Event) -> str | None:
+    return "step_complete of every open step first" if c._open else None
+
+
+def _token_repeated(c: "StreamChecker", event: StepToken) -> str | None:
+    last = c._counter(event)
+    return f"token_index {last + 1}" if last is not None and event.token_index <= last else None
+
+
+def _token_gap(c: "StreamChecker", event: StepToken) -> str | None:
+    last = c._counter(event)
+    return f"token_index {last + 1}" if last is not None and event.token_index > last + 1 else None
+
+
+def _flow_mismatch(c: "StreamChecker", event: FlowComplete | FlowError) -> str | None:
+    start = c._start
+    if start is None or (
+        event.flow_name == start.flow_name
+        and (isinstance(event, FlowError) or event.backend == start.backend)
+    ):
+        return None
+    legal = f"flow_name {_quoted(start.flow_name)}"
+    if isinstance(event, FlowError):
+        return legal
+    return f"{legal}, backend {_quoted(start.backend)}"
+
+
+def _output_mismatch(c: "StreamChecker", event: StepToken | StepComplete) -> str | None:
+    if not c._match_output:
+        return None
+    if isinstance(event, StepToken):
+        late = c._late if c._is_late(event) and c._group_of(event.step_name) is None else None
+        if late is None or late.full_output == _digest(event.content):
+            return None
+        return "the full_output of its step_complete"
+    # Of a step whose start was not seen, neither were all tokens.
+    group = c._groups.get(event.step_name)
+    if group is None:
+        return None
+    step = c._completed(group, event)
+    if group.tokens == step.tokens_before:
+        return None
+    text = _rest(group.text, step.text_before)
+    return None if text == _digest(event.full_output) else "the step's tokens joined as full_output"
+
+
+class _Row(NamedTuple):
+    """A rule of the table."""
+
+    rule: Rule
+    asked_of: tuple[type[Event], ...]  # the events that can break it in a flow that goes on
+    test: _Test
+    broken_by: str
+    afterwards: str  # as if what the checker goes on
+
+
+_OTHERS: Final = tuple(cls for cls in EVENT_TYPES.values() if cls is not FlowStart)
+_TABLE: Final = (
+    _Row(
+        Rule.FLOW_NOT_STARTED,
+        _OTHERS,
+        _flow_not_started,
+        "a first event that is not `FlowStart` (once; a bare `FlowError` too)",
+        "the flow had started; its name and backend are unknown and not compared, and its"
+        " first token sets the counter",
+    ),
+    _Row(
+        Rule.FLOW_RESTARTED,
+        (FlowStart,),
+        _flow_restarted,
+        "another `FlowStart` before the terminator",
+        "a new flow began here: no step open, none seen, the counter at 0",
+    ),
+    _Row(
+        Rule.AFTER_TERMINATOR,
+        (),
+        _after_terminator,
+        "any event after the terminator (each one; no other rule is asked)",
+        "it had not come",
+    ),
+    _Row(
+        Rule.NOT_TERMINATED,
+        (),
+        _not_terminated,
+        "the end of the stream without a terminator (an empty stream too)",
+        "-",
+    ),
+    _Row(
+        Rule.STEP_OVERLAP,
+        (StepStart,),
+        _step_overlap,
+        "`StepStart` while another step is open that no `step-overlap` has named before",
+        "all are open",
+    ),
+    _Row(
+        Rule.STEP_REPEATED,
+        (StepStart,),
+        _step_repeated,
+        "`StepStart` with the `(step_name, step_index)` of an earlier step of this flow",
+        "it is open: again and from the beginning if it was complete; unchanged if it was"
+        " still open (that is no overlap)",
+    ),
+    _Row(
+        Rule.STEP_NOT_OPEN,
+        (StepToken, ToolCall, StepComplete),
+        _step_not_open,
+        "`StepToken`, `ToolCall` or `StepComplete` of a step that is not open, the legal late"
+        " token aside",
+        "its start had come just before, but open only for events of its own name, until its"
+        " `StepComplete`, a `StepStart` of that name, or another `step-not-open`; its index"
+        " and its count are unknown; it never overlaps and is never left open",
+    ),
+    _Row(
+        Rule.STEP_MISMATCH,
+        (StepComplete,),
+        _step_mismatch,
+        "`StepComplete` of an open step's name with an index that no open step of that name has",
+        "the one of that name opened last is complete",
+    ),
+    _Row(
+        Rule.STEP_UNFINISHED,
+        (FlowComplete,),
+        _steps_open,
+        "`FlowComplete` while steps are open (one violation for all)",
+        "they are complete",
+    ),
+    _Row(
+        Rule.STEP_ABANDONED,
+        (FlowError,),
+        _steps_open,
+        "`FlowError` while steps are open (one violation for all)",
+        "they are complete",
+    ),
+    _Row(
+        Rule.TOKEN_REPEATED,
+        (StepToken,),
+        _token_repeated,
+        "`token_index` not above the last one (0 included)",
+        "the counter stands at the index that came",
+    ),
+    _Row(
+        Rule.TOKEN_GAP,
+        (StepToken,),
+        _token_gap,
+        "`token_index` more than one above the last one",
+        "the counter stands at the index that came",
+    ),
+    _Row(
+        Rule.FLOW_MISMATCH,
+        (FlowComplete, FlowError),
+        _flow_mismatch,
+        "the terminator's `flow_name`, or `FlowComplete.backend`, differs from `FlowStart`'s",
+        "-",
+    ),
+    _Row(
+        Rule.OUTPUT_MISMATCH,
+        (StepToken, StepComplete),
+        _output_mismatch,
+        "asked for only: `StepComplete.full_output` of a step that had tokens is not their"
+        " text joined; or a late token's text is not `full_output`",
+        "-",
+    ),
+)
+
+# What breaks each rule, and as if what the checker goes on afterwards.
+RULES: Final[Mapping[Rule, tuple[str, str]]] = MappingProxyType(
+    {row.rule: (row.broken_by, row.afterwards) for row in _TABLE}
+)
+_ROWS_OF: Final[Mapping[type[Event], tuple[_Row, ...]]] = {
+    cls: tuple(row for row in _TABLE if cls in row.asked_of) for cls in EVENT_TYPES.values()
+}
+_ROWS_AFTER_TERMINATOR: Final = tuple(row for row in _TABLE if row.rule is Rule.AFTER_TERMINATOR)
+_ROWS_AT_THE_END: Final = tuple(row for row in _TABLE if row.rule is Rule.NOT_TERMINATED)
 
 
 class _Step:
@@ -342,10 +509,7 @@ class StreamChecker:
             return []
         self._closed = True
         self._groups = {}
-        if self._terminator is not None or Rule.NOT_TERMINATED in self._allow:
-            return []
-        legal = "flow_complete or flow_error" if self._started else "flow_start"
-        return [self._violation(Rule.NOT_TERMINATED, None, legal)]
+        return self._broken(_ROWS_AT_THE_END, None)
 
     def _take_next_token(self, event: Event) -> bool:
         """Take the event if it is the next token of the only open step of its name.
@@ -367,19 +531,21 @@ class StreamChecker:
 
     def _judge(self, event: Event) -> list[Violation]:
         """Return the violations by the next event, without taking it."""
-        tests = _TESTS_OF.get(type(event))
-        if tests is None:
+        rows = _ROWS_OF.get(type(event))
+        if rows is None:
             raise TypeError(f"a StreamChecker takes events, got {type(event).__name__}")
         if self._closed:
             raise RuntimeError("the StreamChecker is closed: use a new one for another stream")
-        if self._terminator is not None:
-            tests = _TESTS_AFTER_TERMINATOR
+        return self._broken(_ROWS_AFTER_TERMINATOR if self._terminator is not None else rows, event)
+
+    def _broken(self, rows: Iterable[_Row], event: Event | None) -> list[Violation]:
+        """Return the violations of these rows of the table."""
         violations = []
-        for rule, test in tests:
-            if rule not in self._allow:
-                legal = test(self, event)
+        for row in rows:
+            if row.rule not in self._allow:
+                legal = row.test(self, event)
                 if legal is not None:
-                    violations.append(self._violation(rule, event, legal))
+                    violations.append(self._violation(row.rule, event, legal))
         return violations
 
     def _advance(self, event: Event) -> None:
@@ -503,121 +669,6 @@ class StreamChecker:
         return f"open: {', '.join(steps)}"
 
 
-# How each rule is found out: what is asked of an event before it is taken. The answer is what
-# would have been legal, or None if the rule is kept.
-_Test: TypeAlias = Callable[[StreamChecker, Any], "str | None"]
-
-
-def _flow_not_started(c: StreamChecker, event: Event) -> str | None:
-    return None if c._started else "flow_start"
-
-
-def _flow_restarted(c: StreamChecker, event: FlowStart) -> str | None:
-    return "the flow's own events up to its terminator" if c._started else None
-
-
-def _after_terminator(c: StreamChecker, event: Event) -> str | None:
-    return "nothing more"
-
-
-def _step_overlap(c: StreamChecker, event: StepStart) -> str | None:
-    if not c._unnamed or (event.step_name, event.step_index) in c._open:
-        return None
-    return "events of the open step up to its step_complete"
-
-
-def _step_repeated(c: StreamChecker, event: StepStart) -> str | None:
-    if (event.step_name, event.step_index) not in c._seen:
-        return None
-    return "another step_name or step_index, this step has been"
-
-
-def _step_not_open(c: StreamChecker, event: StepToken | ToolCall | StepComplete) -> str | None:
-    if c._group_of(event.step_name) is not None:
-        return None
-    if type(event) is StepToken and c._is_late(event):
-        return None
-    return f"step_start of {_quoted(event.step_name)} first"
-
-
-def _step_mismatch(c: StreamChecker, event: StepComplete) -> str | None:
-    group = c._groups.get(event.step_name)
-    if group is None or event.step_index in group.steps:
-        return None
-    return f"step_index {next(reversed(group.steps))}"
-
-
-def _steps_open(c: StreamChecker, event: Event) -> str | None:
-    return "step_complete of every open step first" if c._open else None
-
-
-def _token_repeated(c: StreamChecker, event: StepToken) -> str | None:
-    last = c._counter(event)
-    return f"token_index {last + 1}" if last is not None and event.token_index <= last else None
-
-
-def _token_gap(c: StreamChecker, event: StepToken) -> str | None:
-    last = c._counter(event)
-    return f"token_index {last + 1}" if last is not None and event.token_index > last + 1 else None
-
-
-def _flow_mismatch(c: StreamChecker, event: FlowComplete | FlowError) -> str | None:
-    start = c._start
-    if start is None or (
-        event.flow_name == start.flow_name
-        and (isinstance(event, FlowError) or event.backend == start.backend)
-    ):
-        return None
-    legal = f"flow_name {_quoted(start.flow_name)}"
-    if isinstance(event, FlowError):
-        return legal
-    return f"{legal}, backend {_quoted(start.backend)}"
-
-
-def _output_mismatch(c: StreamChecker, event: StepToken | StepComplete) -> str | None:
-    if not c._match_output:
-        return None
-    if isinstance(event, StepToken):
-        late = c._late if c._is_late(event) and c._group_of(event.step_name) is None else None
-        if late is None or late.full_output == _digest(event.content):
-            return None
-        return "the full_output of its step_complete"
-    # Of a step whose start was not seen, neither were all tokens.
-    group = c._groups.get(event.step_name)
-    if group is None:
-        return None
-    step = c._completed(group, event)
-    if group.tokens == step.tokens_before:
-        return None
-    text = _rest(group.text, step.text_before)
-    return None if text == _digest(event.full_output) else "the step's tokens joined as full_output"
-
-
-_ALL: Final = tuple(EVENT_TYPES.values())
-_TESTS: Final[tuple[tuple[Rule, tuple[type[Event], ...], _Test], ...]] = (
-    (Rule.FLOW_NOT_STARTED, tuple(cls for cls in _ALL if cls is not FlowStart), _flow_not_started),
-    (Rule.FLOW_RESTARTED, (FlowStart,), _flow_restarted),
-    (Rule.STEP_OVERLAP, (StepStart,), _step_overlap),
-    (Rule.STEP_REPEATED, (StepStart,), _step_repeated),
-    (Rule.STEP_NOT_OPEN, (StepToken, ToolCall, StepComplete), _step_not_open),
-    (Rule.STEP_MISMATCH, (StepComplete,), _step_mismatch),
-    (Rule.STEP_UNFINISHED, (FlowComplete,), _steps_open),
-    (Rule.STEP_ABANDONED, (FlowError,), _steps_open),
-    (Rule.TOKEN_REPEATED, (StepToken,), _token_repeated),
-    (Rule.TOKEN_GAP, (StepToken,), _token_gap),
-    (Rule.FLOW_MISMATCH, (FlowComplete, FlowError), _flow_mismatch),
-    (Rule.OUTPUT_MISMATCH, (StepToken, StepComplete), _output_mismatch),
-)
-_TESTS_OF: Final[Mapping[type[Event], tuple[tuple[Rule, _Test], ...]]] = {
-    cls: tuple((rule, test) for rule, classes, test in _TESTS if cls in classes) for cls in _ALL
-}
-_TESTS_AFTER_TERMINATOR: Final = ((Rule.AFTER_TERMINATOR, _after_terminator),)
-
-# A message names so many open steps, and so many characters of a name.
-_MOST_STEPS: Final = 5
-_MOST_OF_A_NAME: Final = 22
-
-
 def _came(event: Event) -> str:
     """Return what a message calls an event."""
     match event:
@@ -632,12 +683,6 @@ def _came(event: Event) -> str:
         case _:
             call: ToolCall = event  # a variant that no case has is an error here
             return f"tool_call of {_quoted(call.step_name)}"
-
-
-def _quoted(name: str) -> str:
-    """Return a name in quotes, on one line, cut."""
-    shown = repr(name[: _MOST_OF_A_NAME + 1])
-    return shown if len(shown) <= _MOST_OF_A_NAME + 2 else f"{shown[:_MOST_OF_A_NAME]}…{shown[0]}"
 
 
 def check(events: Iterable[Event]) -> list[Violation]:
