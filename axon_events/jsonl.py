@@ -77,7 +77,10 @@ class _Reader(Iterator[Event]):
         """Return the error of a line as one of the file."""
         reason, message = error.reason, error.message
         if is_cut:
-            message = f"expected a whole line, got one that the file ends in ({reason}: {message})"
+            message = (
+                "expected a whole line, got the end of the file in the middle of it"
+                f" ({reason}: {message})"
+            )
             reason = "cut-line"
         return DecodeError(
             reason, message, error.kind, error.field, error.pos, self._lineno, error.colno

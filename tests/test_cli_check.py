@@ -157,7 +157,8 @@ class FileLines(unittest.TestCase):
             run.out.splitlines(),
             [
                 "<stdin>:2: not-utf8: expected UTF-8, got the byte 0xff",
-                "<stdin>:4: cut-line: expected a whole line, got one that the file ends in"
+                "<stdin>:4: cut-line: expected a whole line, got the end of the file in the middle"
+                " of it"
                 " (not-json: expected a closing quote, got the end of the document)",
                 "<stdin>: completed: 2 events, 0 violations, 2 undecodable lines",
             ],

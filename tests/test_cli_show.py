@@ -111,7 +111,7 @@ class Pipe(unittest.TestCase):
                 "<stdin>:3: not-utf8: expected UTF-8, got the byte 0xff (column 1)",
             ],
         )
-        self.assertIn("<stdin>:6: cut-line: expected a whole line, got one", run.out)
+        self.assertIn("<stdin>:6: cut-line: expected a whole line, got the end", run.out)
         self.assertTrue(run.out.endswith("in 1.500s; 3 lines could not be decoded\n"), run.out)
 
     def test_nothing_in_a_text_breaks_the_line(self) -> None:

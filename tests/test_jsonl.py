@@ -98,8 +98,9 @@ class Read(unittest.TestCase):
         self.assertEqual((error.kind, error.field), ("flow_error", "error"))
         self.assertEqual(
             str(self.error(b"\n" + b'{"kind":"flow_er')),
-            "cut-line: expected a whole line, got one that the file ends in (not-json: expected a"
-            " closing quote, got the end of the document) (line 2, column 17)",
+            "cut-line: expected a whole line, got the end of the file in the middle of it"
+            " (not-json: expected a closing quote, got the end of the document)"
+            " (line 2, column 17)",
         )
         # With its end, it was written so.
         self.assertEqual(self.error(whole + b"\n").reason, "missing-field")
