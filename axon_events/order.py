@@ -165,7 +165,7 @@ def _not_terminated(c: "StreamChecker", event: None) -> str | None:
 
 
 def _step_overlap(c: "StreamChecker", event: StepStart) -> str | None:
-    if not c._unnamed or (event.step_name, event.step_index) in c._open:
+    if c._unnamed is None or (event.step_name, event.step_index) in c._open:
         return None
     return "events of the open step up to its step_complete"
 
@@ -230,7 +230,7 @@ def _output_mismatch(c: "StreamChecker", event: StepToken | StepComplete) -> str
     group = c._groups.get(event.step_name)
     if group is None:
         return None
-    step = c._completed(group, event)
+    step = group.steps[c._completed(group, event)]
     if group.tokens == step.tokens_before:
         return None
     text = _rest(group.text, step.text_before)
@@ -455,11 +455,11 @@ class StreamChecker:
         self._start = start
         self._last = 0 if start is not None else None  # the flow's last token
         self._seen: set[tuple[str, int]] = set()
-        # All open steps in the order of their starts, those of a name, and those that no
-        # step-overlap has named.
+        # All open steps in the order of their starts, those of a name, and the one that no
+        # step-overlap has named: the last one, since its start named those before it.
         self._open: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._groups: dict[str, _Group] = {}
-        self._unnamed: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._unnamed: tuple[str, int] | None = None
         # A step whose start was not seen.
         self._assumed: tuple[str, _Group] | None = None
         self._late: _Late | None = None
@@ -577,10 +577,9 @@ class StreamChecker:
             self._assumed = None
         if key in self._open:
             return
-        if self._unnamed:
-            self._unnamed = OrderedDict()
         self._seen.add(key)
-        self._open[key] = self._unnamed[key] = None
+        self._open[key] = None
+        self._unnamed = key
         group = self._groups.setdefault(name, _Group())
         group.steps[index] = _Step(group, 0)
 
@@ -600,13 +599,11 @@ class StreamChecker:
         output = _digest(event.full_output) if self._match_output else None
         group = self._groups.get(name)
         if group is not None:
-            step = self._completed(group, event)
-            index = (
-                event.step_index if event.step_index in group.steps else next(reversed(group.steps))
-            )
-            del group.steps[index]
+            index = self._completed(group, event)
+            step = group.steps.pop(index)
             del self._open[name, index]
-            self._unnamed.pop((name, index), None)
+            if self._unnamed == (name, index):
+                self._unnamed = None
             if not group.steps:
                 del self._groups[name]
             if group.tokens == step.tokens_before:
@@ -630,10 +627,9 @@ class StreamChecker:
         self._assumed = name, group
         return group
 
-    def _completed(self, group: _Group, event: StepComplete) -> _Step:
-        """Return the step that a `StepComplete` completes: the one of its index, else the last."""
-        step = group.steps.get(event.step_index)
-        return step if step is not None else next(reversed(group.steps.values()))
+    def _completed(self, group: _Group, event: StepComplete) -> int:
+        """Return the index of the step that is completed: the one that it names, else the last."""
+        return event.step_index if event.step_index in group.steps else next(reversed(group.steps))
 
     def _counter(self, event: StepToken) -> int | None:
         """Return the index after which a token comes; None if it is not known."""

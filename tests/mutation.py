@@ -104,14 +104,24 @@ def sites(tree: ast.AST) -> Iterator[tuple[ast.AST, str, int | None]]:
             if field in ("annotation", "returns", "decorator_list"):
                 continue
             for index, child in enumerate(value if isinstance(value, list) else [value]):
-                if not isinstance(child, ast.AST) or _is_text_only(parent, field, index, child):
-                    continue
-                yield parent, field, index if isinstance(value, list) else None
+                if isinstance(child, ast.AST):
+                    yield parent, field, index if isinstance(value, list) else None
 
 
-def _is_text_only(parent: ast.AST, field: str, index: int, child: ast.AST) -> bool:
-    """Tell whether a node is a docstring."""
-    return isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)
+def _told_only(tree: ast.Module) -> set[int]:
+    """Return the ids of the nodes that only tell: docstrings, annotations, and `__all__`."""
+    outer: list[ast.AST] = []
+    for node in ast.walk(tree):
+        outer += [
+            annotation
+            for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None))
+            if annotation is not None
+        ]
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            outer.append(node)
+        if isinstance(node, ast.Assign) and ast.unparse(node).startswith("__all__"):
+            outer.append(node)
+    return {id(inner) for node in outer for inner in ast.walk(node)}
 
 
 def _header(source: str) -> str:
@@ -123,23 +133,9 @@ def mutants(source: str) -> Iterator[tuple[int, str, str]]:
     """Yield the line of each possible change, what it is, and the changed source."""
     tree = ast.parse(source)
     header = _header(source)
-    exported = {
-        id(node)
-        for statement in tree.body
-        if isinstance(statement, ast.Assign) and ast.unparse(statement).startswith("__all__")
-        for node in ast.walk(statement)
-    }
-    annotations = {
-        id(inner)
-        for node in ast.walk(tree)
-        for outer in (getattr(node, "annotation", None), getattr(node, "returns", None))
-        if outer is not None
-        for inner in ast.walk(outer)
-    }
+    told_only = _told_only(tree)
     for parent, field, index in list(sites(tree)):
-        if id(parent) in exported | annotations or (
-            isinstance(parent, ast.Expr) and isinstance(parent.value, ast.Constant)
-        ):
+        if id(parent) in told_only:
             continue
         held = getattr(parent, field)
         node = held if index is None else held[index]

@@ -96,11 +96,11 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
 
 def _findings(lines: Lines, arguments: argparse.Namespace) -> Iterator[_Finding]:
     """Yield what there is to report of a file, line by line."""
-    flow = _Flow(lines.name, arguments)
+    flow = _Flow(lines, arguments)
     for found in lines.events():
         if arguments.many and isinstance(found, FlowStart) and flow.events:
             yield from flow.end(lines.lineno - 1)
-            flow = _Flow(lines.name, arguments)
+            flow = _Flow(lines, arguments)
         yield from flow.take(found, lines.lineno)
     yield from flow.end(max(lines.lineno, 1))
 
@@ -108,9 +108,9 @@ def _findings(lines: Lines, arguments: argparse.Namespace) -> Iterator[_Finding]
 class _Flow:
     """A flow that is being checked."""
 
-    def __init__(self, file: str, arguments: argparse.Namespace) -> None:
-        self._file = file
-        self._shown_file = escaped(file)
+    def __init__(self, lines: Lines, arguments: argparse.Namespace) -> None:
+        self._file = lines.name
+        self._shown_file = lines.shown_name
         self._has_line = arguments.many
         self._checker = StreamChecker(
             allow=map(Rule, arguments.allow), token_scope=arguments.token_scope
