@@ -26,7 +26,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from ._catalog import EVENT_TYPES, Event
-from .order import Outcome, StreamChecker, TruncatedStream, Violation
+from .order import StreamChecker, TruncatedStream, Violation, checker_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -46,18 +46,7 @@ def channel(*, check: bool | StreamChecker = True) -> "tuple[Sender, Receiver]":
 
     Raises TypeError for any other `check`, ValueError for a checker whose stream has ended.
     """
-    if isinstance(check, bool):
-        checker = StreamChecker() if check else None
-    elif isinstance(check, StreamChecker):
-        if check.outcome is not Outcome.OPEN:
-            raise ValueError(
-                f"check must be a StreamChecker of an open stream, got one {check.outcome.value}:"
-                " use a new one for each channel"
-            )
-        checker = check
-    else:
-        raise TypeError(f"check must be True, False or a StreamChecker, got {check!r:.60}")
-    stream = _Stream(checker)
+    stream = _Stream(checker_of(check))
     return Sender(stream), Receiver(stream)
 
 

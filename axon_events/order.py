@@ -686,3 +686,20 @@ def check(events: Iterable[Event]) -> list[Violation]:
     checker = StreamChecker()
     violations = [violation for event in events for violation in checker.feed(event)]
     return violations + checker.close()
+
+
+def checker_of(check: bool | StreamChecker) -> StreamChecker | None:
+    """Return the checker that an argument `check` asks for: a new one, none, or that one.
+
+    Raises TypeError for any other `check`, ValueError for a checker whose stream has ended.
+    """
+    if isinstance(check, bool):
+        return StreamChecker() if check else None
+    if not isinstance(check, StreamChecker):
+        raise TypeError(f"check must be True, False or a StreamChecker, got {check!r:.60}")
+    if check.outcome is not Outcome.OPEN:
+        raise ValueError(
+            f"check must be a StreamChecker of an open stream, got one {check.outcome.value}:"
+            " use a new one for each stream"
+        )
+    return check

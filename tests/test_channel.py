@@ -214,7 +214,7 @@ class Sending(unittest.TestCase):
             self.assertEqual(
                 str(caught.exception),
                 f"check must be a StreamChecker of an open stream, got one {outcome}:"
-                " use a new one for each channel",
+                " use a new one for each stream",
             )
 
     def test_an_end_can_be_neither_copied_nor_pickled(self) -> None:
