@@ -45,7 +45,7 @@ class DecodeError(ValueError):
 
     - `reason`: a stable code: `not-utf8`, `not-json`, `not-an-object`, `missing-kind`,
       `unknown-kind`, `missing-field`, `duplicate-field`, `wrong-type` or `out-of-range`; from
-      `jsonl` also `cut-line`.
+      `jsonl` also `cut-line`, from `sse` also `kind-mismatch`.
     - `message`: one line that says what was expected and what came.
     - `kind`: the document's kind if it names one (for `unknown-kind`, that unknown name), or None.
     - `field`: the field at fault, or None.

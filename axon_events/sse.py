@@ -52,7 +52,8 @@ class Encoder:
             raise ValueError(
                 f"stream_id must be visible ASCII, one character or more, got {stream_id!r:.60}"
             )
-        self._prefix = "" if stream_id is None else f"{stream_id}:"
+        # Joined, since a format would ask a subclass of str how it likes to be shown.
+        self._prefix = "" if stream_id is None else stream_id + ":"
         self._token = 0  # the highest index so far
         self._since = 0  # events since it came
         self.last_event_id = ""
@@ -79,22 +80,27 @@ class Encoder:
 
 
 class Frame(NamedTuple):
-    """What a receiver is told of a frame: "dispatch the event" of section 9.2.6."""
+    """What a receiver is told of a frame: the event that the standard dispatches for it.
+
+    - `event`: its type, `message` if the frame named none.
+    - `data`: the data lines, joined by LF.
+    - `id`: the last event id, of this frame or of the last one before it that had one.
+    """
 
     event: str
-    """The event's type: `message` if the frame named none."""
     data: str
-    """The data lines, joined by LF."""
     id: str
-    """The last event id: of this frame, or of the last one before it that had one."""
 
 
 class FrameTooLarge(ValueError):  # noqa: N818  # named for what it is, like EOFError
-    """More bytes than allowed came without a blank line; the text says where they begin."""
+    """More bytes than allowed came without a blank line; the text says where they begin.
+
+    That is told in bytes from 0, from the beginning of the connection.
+    """
 
 
-# A frame as most servers write it; all others are taken line by line. Each `.*` ends at the LF of
-# its line and nowhere else, so that it fails in linear time as well.
+# A frame as most servers write it, where no line ends in CR; all others are taken line by line.
+# Each `.*` ends at the LF of its line and nowhere else, so that it fails in linear time as well.
 _FRAME: Final = re.compile(rb"(?:id:(.*)\n)?(?:event:(.*)\n)?data:(.*)\n\n")
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -102,8 +108,9 @@ _BOM: Final = b"\xef\xbb\xbf"
 class Decoder:
     """The bytes of an event stream to its frames, wherever between two bytes they are cut.
 
-    This is the algorithm of the WHATWG HTML standard, section 9.2.6, to the letter. It takes
-    time linear in the bytes, and keeps no more than those of one frame.
+    This is the algorithm of the WHATWG HTML standard, section 9.2.6, to the letter; the quotations
+    here are its rules. It takes time linear in the bytes, and keeps no more than those of one
+    frame. It is for one thread at a time.
 
     - `max_frame_bytes`: how many bytes, from 1, may come after a blank line, or the start, before
       the next blank line.
@@ -128,7 +135,11 @@ class Decoder:
         self._begin_stream()
 
     def _begin_stream(self) -> None:
-        """Begin a stream as a client that connects again does: with what was committed."""
+        """Begin a stream: the buffers "must be initialized to the empty string".
+
+        Not so the one for the last event id, if this is a client that connects again: as in
+        browsers it begins as the last event id, which a first frame without one would reset.
+        """
         self.discarded = False
         self._is_closed = False
         self._is_first_line = True  # which may begin with a byte order mark
@@ -144,17 +155,18 @@ class Decoder:
     def feed(self, chunk: bytes | bytearray | memoryview) -> list[Frame]:
         """Take the next bytes, any number of them, and return the frames that they complete.
 
-        A frame is complete as soon as its blank line has begun to end. Where a frame is too
-        large, the frames before it are returned; the next call, and each later one, raises
-        FrameTooLarge. Raises TypeError for anything but bytes, RuntimeError after `close`.
+        A frame is complete as soon as its blank line has begun to end: at the CR of a CRLF. Where
+        a frame is too large, the frames before it are returned; the next call, and each later
+        one, raises FrameTooLarge. Raises TypeError for anything but bytes, RuntimeError after
+        `close`.
         """
         return list(self._frames(chunk))
 
     def close(self) -> None:
         """End the stream, and tell in `discarded` whether that cut off a frame; again, do nothing.
 
-        The unfinished frame is dropped: "once the end of the file is reached, any pending data
-        must be discarded". Raises FrameTooLarge if a frame was too large.
+        The unfinished frame is dropped: "Once the end of the file is reached, any pending data
+        must be discarded." Raises FrameTooLarge if a frame was too large.
         """
         self._require_sound()
         if self._is_closed:
@@ -171,6 +183,11 @@ class Decoder:
         """Yield the frames that a chunk completes, and commit the id of each after it was taken.
 
         So whoever refuses a frame, and stops there, is left with the id of the one before.
+
+        Lines end as the standard has it: in "a U+000D CARRIAGE RETURN U+000A LINE FEED (CRLF)
+        character pair, a single U+000A LINE FEED (LF) character not preceded by a U+000D CARRIAGE
+        RETURN (CR) character, and a single U+000D CARRIAGE RETURN (CR) character not followed by
+        a U+000A LINE FEED (LF) character". A line is taken at its CR; a LF next to it is skipped.
         """
         self._require_sound()
         if self._is_closed:
@@ -194,7 +211,8 @@ class Decoder:
             if cr < pos:
                 cr = chunk.find(b"\r", pos)
                 cr = size if cr < 0 else cr
-            # The quick way, worth half of the time: a whole frame at once.
+            # The quick way, worth half of the time: whole frames at once, by the rules of `_take`
+            # and `_dispatched`. One that is too large, or just not, goes the slow way.
             if frame_start == pos and cr == size and not self._is_first_line:
                 while (match := _FRAME.match(chunk, pos)) is not None:
                     if match.end() - pos > self._max_frame_bytes:
@@ -204,7 +222,7 @@ class Decoder:
                         self._id = _text(id.removeprefix(b" "))
                     pos = frame_start = match.end()
                     yield Frame(
-                        _text(event.removeprefix(b" ")) or "message" if event else "message",
+                        _text((event or b"").removeprefix(b" ")) or "message",
                         _text(data.removeprefix(b" ")),
                         self._id,
                     )
@@ -236,9 +254,7 @@ class Decoder:
                 self._take(line)
                 continue
             frame_start = pos
-            if self._data:
-                yield self._frame()
-            self._end_frame()
+            yield from self._dispatched()
         if size - frame_start > self._max_frame_bytes:
             self._fail(frame_start)
             return
@@ -262,11 +278,31 @@ class Decoder:
         return line.removeprefix(_BOM) if self._is_first_line else line
 
     def _take(self, line: bytes) -> None:
-        """Take a line that is not blank: "process the field"."""
-        if line.startswith(b":"):  # "Ignore the line."
+        """Take a line that is not blank, by the standard's rules, in its order.
+
+        - "If the line starts with a U+003A COLON character (:)": "Ignore the line."
+        - "If the line contains a U+003A COLON character (:)": the field is what stands before the
+          first one, the value what stands after it. "If value starts with a U+0020 SPACE
+          character, remove it from value."
+        - "Otherwise", "process the field" with "the whole line as the field name, and the empty
+          string as the field value".
+
+        The fields, by name, which must be "exactly" that, "with no case folding":
+
+        - "data": "Append the field value to the data buffer, then append a single U+000A LINE FEED
+          (LF) character to the data buffer."
+        - "event": "Set the event type buffer to the field value."
+        - "id": "If the field value does not contain U+0000 NULL, then set the last event ID buffer
+          to the field value. Otherwise, ignore the field."
+        - "retry": "If the field value consists of only ASCII digits, then interpret the field value
+          as an integer in base ten, and set the event stream's reconnection time to that integer.
+          Otherwise, ignore the field." One of more than 18 digits, 30 million years, is ignored
+          as well.
+        - "Otherwise": "The field is ignored."
+        """
+        if line.startswith(b":"):
             return
         self._has_fields = True
-        # A line without a colon is a field without a value; of leading spaces only one goes.
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
@@ -280,21 +316,29 @@ class Decoder:
         elif name == b"retry" and value.isdigit() and len(value) <= 18:
             self.retry = int(value)
 
-    def _frame(self) -> Frame:
-        """Return the frame whose lines have been taken."""
-        return Frame(_text(self._event) or "message", _text(bytes(self._data[:-1])), self._id)
+    def _dispatched(self) -> Iterator[Frame]:
+        """Take a blank line, "dispatch the event", and yield its frame, if there is one.
 
-    def _end_frame(self) -> None:
-        """Do what "dispatch the event" does, with data or without: the id is committed."""
+        - "Set the last event ID string of the event source to the value of the last event ID
+          buffer. The buffer does not get reset". Here this comes after the frame was taken.
+        - "If the data buffer is an empty string", there is no frame.
+        - "If the data buffer's last character is a U+000A LINE FEED (LF) character, then remove
+          the trailing U+000A LINE FEED (LF) character from the data buffer." It always is.
+        - The type is `message`, or, "if the event type buffer has a value other than the empty
+          string", that value.
+        - "Set the data buffer and the event type buffer to the empty string."
+        """
+        if self._data:
+            yield Frame(_text(self._event) or "message", _text(self._data[:-1]), self._id)
         self.last_event_id = self._id
         self._data.clear()
         self._event = b""
         self._has_fields = False
 
 
-def _text(value: bytes) -> str:
-    # Line by line gives what the standard's decoder gives for the whole: no sequence of bytes
-    # that UTF-8 has goes over the end of a line.
+def _text(value: bytes | bytearray) -> str:
+    # By values gives what the standard's decoder, to which each bad sequence is one U+FFFD, gives
+    # for the whole: none goes over a line end or a colon, and so does no character.
     return value.decode(errors="replace")
 
 
@@ -431,7 +475,12 @@ def read(
     - `check`, `max_frame_bytes`: as of `Reader`.
 
     Iterating raises what `Reader` raises, after the events before the fault, without another chunk.
+    Raises TypeError for bytes instead of an iterable of them, and what `Reader` raises.
     """
+    if isinstance(chunks, (bytes, bytearray, memoryview, str)):
+        raise TypeError(
+            f"read takes an iterable of bytes, got {type(chunks).__name__}: put it into a list"
+        )
     return _read(chunks, Reader(check=check, max_frame_bytes=max_frame_bytes))
 
 

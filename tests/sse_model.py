@@ -148,10 +148,10 @@ def decode(stream: bytes) -> Decoded:
         elif _string(field) == "id":
             if _NULL not in value:
                 last_event_id_buffer = value
-        elif _string(field) == "retry":
+        elif _string(field) == "retry" and all(0x30 <= digit <= 0x39 for digit in value):
             # "If the field value consists of only ASCII digits"; an empty one is no integer, and
             # one of more than 18 digits is ignored by the design of axon_events.
-            if 1 <= len(value) <= 18 and all(0x30 <= digit <= 0x39 for digit in value):
+            if 1 <= len(value) <= 18:
                 reconnection_time = 0
                 for digit in value:
                     reconnection_time = reconnection_time * 10 + digit - 0x30
