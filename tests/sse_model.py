@@ -107,6 +107,10 @@ def _string(code_points: list[int]) -> str:
     return "".join(map(chr, code_points))
 
 
+def _are_digits(value: list[int]) -> bool:
+    return all(0x30 <= code_point <= 0x39 for code_point in value)
+
+
 def decode(stream: bytes) -> Decoded:
     """Return what a whole stream holds."""
     frames: list[tuple[str, str, str]] = []
@@ -148,13 +152,11 @@ def decode(stream: bytes) -> Decoded:
         elif _string(field) == "id":
             if _NULL not in value:
                 last_event_id_buffer = value
-        elif _string(field) == "retry" and all(0x30 <= digit <= 0x39 for digit in value):
-            # "If the field value consists of only ASCII digits"; an empty one is no integer, and
-            # one of more than 18 digits is ignored by the design of axon_events.
-            if 1 <= len(value) <= 18:
-                reconnection_time = 0
-                for digit in value:
-                    reconnection_time = reconnection_time * 10 + digit - 0x30
+        # An empty value is no integer; one of more than 18 digits axon_events chose to ignore.
+        elif _string(field) == "retry" and _are_digits(value) and 1 <= len(value) <= 18:
+            reconnection_time = 0
+            for digit in value:
+                reconnection_time = reconnection_time * 10 + digit - 0x30
 
     cut_off = [line for line in [*pending, rest] if line != [] and line[0] != _COLON]
     return Decoded(frames, _string(last_event_id_string), reconnection_time, cut_off != [])
