@@ -202,42 +202,44 @@ class Corpus(unittest.TestCase):
 
 
 # What random streams are made of: whatever a rule is about, and what looks like it.
-_NAMES = (
-    b"data",
-    b"data",
-    b"data",
-    b"event",
-    b"id",
-    b"retry",
-    b"",
-    b"foo",
-    b"dat",
-    b"Data",
-    b" data",
-)
-_COLONS = (b": ", b": ", b":", b":  ", b"", b" :")
+_NAMES = (*(b"data", b"event", b"id") * 3, b"retry", b"retry", b"", b"foo", b"dat", b"Data", b" id")
+_COLONS = (b": ", b": ", b": ", b":", b":", b":  ", b"", b" :")
 _TEXTS = (b"a", b"b c", b"", b" ", b"17", b"0", b"007", b"message", b"step_token", b":", b"data: x")
-_ODD = (b"\0", b"\t", b"\x0b", b"\x0c", b"\x1c", b"\x85", BOM, "\u2028".encode(), "\x85".encode())
-_UTF8 = ("é".encode(), "…".encode(), "😀".encode(), b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98", b"\x80")
-_UTF8 += (b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xfe\xff", b"\xe0\x80", b"1" * 18)
+_ODD = (b"\0", b"\t", b"\x0b", b"\x0c", b"\x1c", BOM, b"\xc2\x85", b"\xe2\x80\xa8", b"1" * 18)
+_WHOLE = ("é".encode(), "…".encode(), "😀".encode())
+_BAD = (b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98", b"\x80", b"\xc0\xaf", b"\xed\xa0\x80", b"\xe0\x80")
+_BAD += (b"\xf4\x90\x80\x80", b"\xfe\xff", b"\xf5", b"\xef\xbb")
+_TIMES = (b"5", b" 500", b" 0", b" 007", b" 5x", b"  5", b"", b" +5", b" " + b"1" * 18, b"1" * 19)
 _ENDS = (b"\n", b"\r", b"\r\n")
 
 
 def random_stream(rng: random.Random) -> bytes:
     """Return a stream in which the rules meet, and with some of its bytes changed."""
-    ends = rng.choice([*((end,) for end in _ENDS), _ENDS])
+    ends = rng.choice([*((end,) for end in _ENDS), (b"\n",), _ENDS])
     stream = bytearray(rng.choice((b"", b"", b"", BOM, BOM + BOM, BOM[:2])))
-    for _ in range(rng.randint(0, 12)):
-        if rng.random() < 0.7:
-            stream += rng.choice(_NAMES) + rng.choice(_COLONS)
-            for _ in range(rng.choice((0, 1, 1, 2, 3))):
-                stream += rng.choice(rng.choice((_TEXTS, _TEXTS, _ODD, _UTF8)))
-        stream += rng.choice(ends)
-    if rng.random() < 0.5:
-        stream += rng.choice(ends)
+
+    def add_line(name: bytes) -> None:
+        stream.extend(name + rng.choice(_COLONS))
+        for _ in range(rng.choice((0, 1, 1, 2, 3))):
+            stream.extend(rng.choice(rng.choice((_TEXTS, _TEXTS, _TEXTS, _ODD, _WHOLE, _BAD))))
+        stream.extend(rng.choice(ends))
+
+    for _ in range(rng.randint(0, 8)):
+        shape = rng.random()
+        if shape < 0.1:
+            stream.extend(b"retry:" + rng.choice(_TIMES) + rng.choice(ends))
+        elif shape < 0.5:
+            add_line(rng.choice(_NAMES))
+        elif shape < 0.8:  # a frame as most servers write it, or nearly
+            for name in (b"id", b"event", b"data"):
+                if rng.random() < 0.8:
+                    add_line(name)
+            stream.extend(rng.choice(ends))
+        else:
+            stream.extend(rng.choice(ends))
     for _ in range(rng.choice((0, 0, 1, 3))):
         at = rng.randint(0, len(stream))
-        piece = rng.choice((*_TEXTS, *_ODD, *_UTF8, *_ENDS, bytes([rng.randrange(256)])))
+        piece = rng.choice((*_TEXTS, *_ODD, *_BAD, *_ENDS, bytes([rng.randrange(256)])))
         stream[at : at + rng.randint(0, 2)] = piece
     return bytes(stream)
 
