@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import unittest
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,19 @@ from unittest import mock
 import axon_events
 from axon_events import to_json
 from axon_events.cli import verify
+from axon_events.sse import Decoder, Frame
 
 from . import CORPUS, PACKAGE
 from .samples import EVENTS
 from .terminal import Run
 
+LISTS = (
+    ("corpus.json", "entries"),
+    ("decode.json", "cases"),
+    ("streams.json", "cases"),
+    ("sse.json", "decode"),
+    ("sse.json", "encode"),
+)
 VERSION = f"axon_events {axon_events.__version__}"
 
 
@@ -28,17 +37,15 @@ def loaded(name: str) -> Any:
 
 
 class Good(unittest.TestCase):
-    def counts(self) -> dict[str, tuple[str, int]]:
+    def counts(self) -> list[tuple[str, str, int]]:
         recordings = sorted((CORPUS / "recorded").glob("*.jsonl"))
-        return {
-            "corpus.json": ("entries", len(loaded("corpus.json")["entries"])),
-            "decode.json": ("cases", len(loaded("decode.json")["cases"])),
-            "streams.json": ("cases", len(loaded("streams.json")["cases"])),
-            **{
-                f"recorded/{path.name}": ("events", path.read_bytes().count(b"\n"))
+        return [
+            *((name, what, len(loaded(name)[what])) for name, what in LISTS),
+            *(
+                (f"recorded/{path.name}", "events", path.read_bytes().count(b"\n"))
                 for path in recordings
-            },
-        }
+            ),
+        ]
 
     def test_it_counts_what_it_has_compared(self) -> None:
         run = Run("verify", CORPUS)
@@ -50,13 +57,15 @@ class Good(unittest.TestCase):
             "corpus.json": f" (format 1, written by {versions})",
             "decode.json": f" (format 1, written by {versions})",
             "streams.json": " (format 1)",
+            "sse.json": " (format 1)",
         }
+        shown = {"decode": "cases to decode", "encode": "cases to encode"}
         self.assertEqual(
             run.out.splitlines(),
             [
                 *(
-                    f"{name}: {count} {what}{headers.get(name, '')}"
-                    for name, (what, count) in self.counts().items()
+                    f"{name}: {count} {shown.get(what, what)}{headers.get(name, '')}"
+                    for name, what, count in self.counts()
                 ),
                 f"{VERSION} agrees with the corpus",
             ],
@@ -66,7 +75,13 @@ class Good(unittest.TestCase):
         run = Run("verify", CORPUS, "--json")
         self.assertEqual((run.status, run.err), (0, ""))
         written = {"format": 1, "reference": loaded("corpus.json")["reference"]}
-        headers = {"corpus.json": written, "decode.json": written, "streams.json": {"format": 1}}
+        by_hand = {"format": 1}
+        headers = {
+            "corpus.json": written,
+            "decode.json": written,
+            "streams.json": by_hand,
+            "sse.json": by_hand,
+        }
         self.assertEqual(
             json.loads(run.out),
             {
@@ -74,7 +89,7 @@ class Good(unittest.TestCase):
                 "agrees": True,
                 "files": [
                     {"file": name, what: count, **headers.get(name, {})}
-                    for name, (what, count) in self.counts().items()
+                    for name, what, count in self.counts()
                 ],
                 "differences": [],
             },
@@ -204,7 +219,7 @@ class Edited(unittest.TestCase):
                 self.assertTrue(run.out.endswith(": 1 difference\n"))
 
     def test_a_file_that_is_cut_or_empty(self) -> None:
-        for name in ("corpus.json", "decode.json", "streams.json"):
+        for name, lists in Counter(name for name, _ in LISTS).items():
             path = self.folder / name
             whole = path.read_bytes()
             for content in (whole[:1000], b"", b"\xff", b"[" * 100_000, b"[]"):
@@ -212,16 +227,12 @@ class Edited(unittest.TestCase):
                 run = Run("verify", self.folder)
                 with self.subTest(name, content=content[:10]):
                     self.assertEqual(run.status, 1)
-                    self.assertIn(f"\n{name}: 0 ", "\n" + run.out)
-                    self.assertIn("differs from the corpus: 1 difference", run.out)
+                    self.assertEqual(("\n" + run.out).count(f"\n{name}: 0 "), lists)
+                    self.assertIn(f"differs from the corpus: {lists} difference", run.out)
             path.write_bytes(whole)
 
     def test_a_name_used_twice(self) -> None:
-        for name, what in (
-            ("corpus.json", "entries"),
-            ("decode.json", "cases"),
-            ("streams.json", "cases"),
-        ):
+        for name, what in LISTS:
             taken = loaded(name)[what][0]["name"]
 
             def edit(corpus: Any, what: str = what) -> None:
@@ -319,6 +330,108 @@ class Edited(unittest.TestCase):
                 run = self.edit(edit, "streams.json")
                 self.assertEqual(run.status, 1)
                 self.assertIn(f"streams.json: x: {text}", run.out)
+
+    def with_cases(self, what: str, case: dict[str, Any], edits: list[dict[str, Any]]) -> str:
+        """Return what is said of sse.json if a list has this case with each edit, `x0`, `x1`…
+
+        A value `...` takes the key away.
+        """
+
+        def edit(corpus: Any) -> None:
+            corpus[what] = [
+                {key: value for key, value in {**case, **changes}.items() if value is not ...}
+                | {"name": f"x{number}"}
+                for number, changes in enumerate(edits)
+            ]
+
+        run = self.edit(edit, "sse.json")
+        self.assertEqual(run.status, 1)
+        return run.out
+
+    def test_a_case_of_sse_json_to_decode(self) -> None:
+        frame = {"id": "1", "event": "message", "data": "a"}
+        digits = b"id: 1\nretry: 1\ndata: a\n\n".hex()
+        case = {
+            "input_hex": digits,
+            "frames": [frame],
+            "last_event_id": "1",
+            "retry": 1,
+            "discarded": False,
+        }
+        differing: list[dict[str, Any]] = [
+            {"frames": []},
+            {"frames": [frame, frame]},
+            {"frames": [{**frame, "id": ""}]},
+            {"frames": [{**frame, "event": ""}]},
+            {"frames": [{**frame, "data": "\ud800"}]},
+            {"frames": [{**frame, "more": 1}]},
+            {"frames": 5},
+            {"last_event_id": ""},
+            {"last_event_id": None},
+            {"retry": None},
+            {"retry": True},
+            {"discarded": True},
+            {"input_hex": digits + b"x".hex()},
+            {"input_hex": ""},
+        ]
+        out = self.with_cases("decode", case, [{}, *differing])
+        self.assertNotIn(" x0: ", out)
+        for number, changes in enumerate(differing, 1):
+            for how in ("whole", "byte by byte"):
+                with self.subTest(changes, how=how):
+                    text = f"sse.json: x{number}: read {how}, the first difference is at "
+                    self.assertIn(text, out)
+        self.assertIn(f"differs from the corpus: {2 * len(differing)} differences", out)
+
+        faulty: list[dict[str, Any]] = [{key: ...} for key in case]
+        faulty += [{"input_hex": other} for other in ("0g", 5, None)]
+        out = self.with_cases("decode", case, faulty)
+        missing = "expected input_hex, frames, last_event_id, retry and discarded, got "
+        for number in range(len(faulty)):
+            self.assertIn(f"sse.json: x{number}: {missing}", out)
+        self.assertIn(f"{missing}KeyError('retry')\n", out)
+
+    def test_a_decoder_that_depends_on_the_cuts(self) -> None:
+        feed = Decoder.feed
+
+        def feed_wrongly(decoder: Decoder, chunk: bytes) -> list[Frame]:
+            return feed(decoder, chunk.replace(b"\r\n", b"\n\n"))
+
+        with mock.patch.object(Decoder, "feed", feed_wrongly):
+            run = Run("verify", self.folder)
+        self.assertIn("sse.json: lines.crlf-is-one-end: read whole, the first", run.out)
+        self.assertNotIn("sse.json: lines.crlf-is-one-end: read byte by byte", run.out)
+
+    def test_a_case_of_sse_json_to_encode(self) -> None:
+        wire = to_json(EVENTS[0])
+        case = {
+            "stream_id": "run",
+            "events": [wire],
+            "bytes_hex": f"id: run:0.1\nevent: flow_start\ndata: {wire}\n\n".encode().hex(),
+        }
+        missing = "expected stream_id, events and bytes_hex, got "
+        differs = "written, the first difference is at byte "
+        edits: list[tuple[dict[str, Any], str]] = [
+            ({"stream_id": None}, f"{differs}4:\n  expected id: run:0.1\\x0aevent"),
+            ({"stream_id": "ran"}, f"{differs}5:\n"),
+            ({"events": []}, f"{differs}0:\n"),
+            ({"bytes_hex": "ff"}, f"{differs}0:\n  expected \\xff\n"),
+            ({"stream_id": ""}, f"{missing}ValueError("),
+            ({"stream_id": 5}, f"{missing}TypeError("),
+            ({"stream_id": ...}, f"{missing}KeyError('stream_id')\n"),
+            ({"events": ["{}"]}, f"{missing}DecodeError('missing-kind', "),
+            ({"events": None}, f"{missing}TypeError("),
+            ({"events": ...}, f"{missing}KeyError('events')\n"),
+            ({"bytes_hex": "0g"}, f"{missing}ValueError("),
+            ({"bytes_hex": None}, f"{missing}TypeError("),
+            ({"bytes_hex": ...}, f"{missing}KeyError('bytes_hex')\n"),
+        ]
+        out = self.with_cases("encode", case, [{}, *(changes for changes, _ in edits)])
+        self.assertNotIn(" x0: ", out)
+        for number, (changes, text) in enumerate(edits, 1):
+            with self.subTest(changes):
+                self.assertIn(f"sse.json: x{number}: {text}", out)
+        self.assertIn(f"differs from the corpus: {len(edits)} differences\n", out)
 
     def test_a_recording(self) -> None:
         path = self.folder / "recorded" / "failed.jsonl"

@@ -106,12 +106,12 @@ def expected(stream: bytes, limit: int = DEFAULT_LIMIT) -> Result:
     if start is None:
         return Result(*sse_model.decode(stream), "")
     # The lines that ended in time have had their effect.
-    *results, _ = sse_model.decode(stream[: start + limit])
+    frames, last_event_id, retry, _ = sse_model.decode(stream[: start + limit])
     text = (
         f"the frame that begins at byte {start}: expected a blank line after at most {limit} bytes,"
         " got more: raise max_frame_bytes if such frames are to be taken"
     )
-    return Result(*results, False, text)
+    return Result(frames, last_event_id, retry, False, text)
 
 
 class Corpus(unittest.TestCase):
@@ -206,8 +206,10 @@ _COLONS = (b": ", b": ", b": ", b":", b":", b":  ", b"", b" :")
 _TEXTS = (b"a", b"b c", b"", b" ", b"17", b"0", b"007", b"message", b"step_token", b":", b"data: x")
 _ODD = (b"\0", b"\t", b"\x0b", b"\x0c", b"\x1c", BOM, b"\xc2\x85", b"\xe2\x80\xa8", b"1" * 18)
 _WHOLE = ("é".encode(), "…".encode(), "😀".encode())
-_BAD = (b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98", b"\x80", b"\xc0\xaf", b"\xed\xa0\x80", b"\xe0\x80")
-_BAD += (b"\xf4\x90\x80\x80", b"\xfe\xff", b"\xf5", b"\xef\xbb")
+_BAD = (
+    *(b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98", b"\x80", b"\xc0\xaf", b"\xed\xa0\x80", b"\xe0\x80"),
+    *(b"\xf4\x90\x80\x80", b"\xfe\xff", b"\xf5", b"\xef\xbb"),
+)
 _TIMES = (b"5", b" 500", b" 0", b" 007", b" 5x", b"  5", b"", b" +5", b" " + b"1" * 18, b"1" * 19)
 _ENDS = (b"\n", b"\r", b"\r\n")
 

@@ -22,6 +22,7 @@ from .. import (
 )
 from .._catalog import shown_int
 from ..order import Rule, StreamChecker
+from ..sse import Decoder, Encoder
 from .text import count
 
 __all__ = ["add_parser", "default_corpus"]
@@ -39,8 +40,8 @@ def add_parser(commands: Any) -> None:
         "verify",
         help="check this copy of the package against the corpus",
         description="Hold this very copy of the package against the corpus: write and read every"
-        " entry, decide every case, judge every stream, write every recorded event again, and"
-        " compare with what the corpus says.",
+        " entry, decide every case, judge every stream, read and write every frame, write every"
+        " recorded event again, and compare with what the corpus says.",
         epilog="Exit status: 0 no difference; 1 differences; 2 the corpus cannot be read.",
     )
     parser.add_argument(
@@ -77,7 +78,8 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
                 place = f"{checked.file}: {case}" if case else checked.file
                 print(f"{place}: {difference}")
         if not arguments.json:
-            print(f"{checked.file}: {checked.count} {checked.what}{_shown_header(checked.header)}")
+            what = _SHOWN.get(checked.what, checked.what)
+            print(f"{checked.file}: {checked.count} {what}{_shown_header(checked.header)}")
     if arguments.json:
         result = {
             "axon_events": __version__,
@@ -95,10 +97,10 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
 
 @dataclass(frozen=True)
 class Checked:
-    """A file of the corpus and what came of checking it."""
+    """A file of the corpus, or a list in it, and what came of checking it."""
 
     file: str
-    what: str  # what it has: entries, cases, events
+    what: str  # what it has: entries, cases, events; the name of the list in the file
     count: int
     header: dict[str, Any]  # its format, and the versions of the reference that wrote it
     differences: Iterable[tuple[str, str]]  # the case ("" for the file as a whole) and the text
@@ -106,7 +108,7 @@ class Checked:
 
 def _checks(corpus: Path) -> Iterator[Checked]:
     """Yield what came of each file; raise OSError for one that cannot be read."""
-    for name, (what, case_differences) in _CASES.items():
+    for name, what, case_differences in _CASES:
         content = (corpus / name).read_bytes()
         try:
             header, cases = _load(content, what)
@@ -291,11 +293,48 @@ def _stream_differences(case: dict[str, Any]) -> Iterator[str]:
         yield f"judged, {_difference(json.dumps(expected), json.dumps(judged))}"
 
 
-_CASES: dict[str, tuple[str, Callable[[dict[str, Any]], Iterator[str]]]] = {
-    "corpus.json": ("entries", _entry_differences),
-    "decode.json": ("cases", _decode_differences),
-    "streams.json": ("cases", _stream_differences),
-}
+def _received_differences(case: dict[str, Any]) -> Iterator[str]:
+    """Yield how what is read differs from a case of sse.json's `decode`, whole and in bytes."""
+    try:
+        stream = bytes.fromhex(case["input_hex"])
+        expected = {key: case[key] for key in ("frames", "last_event_id", "retry", "discarded")}
+    except (KeyError, TypeError, ValueError) as error:
+        yield f"expected input_hex, frames, last_event_id, retry and discarded, got {error!r:.200}"
+        return
+    should_be = json.dumps(expected, sort_keys=True)
+    for how, size in (("whole", len(stream) or 1), ("byte by byte", 1)):
+        decoder = Decoder()
+        chunks = (stream[at : at + size] for at in range(0, len(stream), size))
+        frames = [frame._asdict() for chunk in chunks for frame in decoder.feed(chunk)]
+        decoder.close()
+        state = {key: getattr(decoder, key) for key in ("last_event_id", "retry", "discarded")}
+        read = json.dumps({"frames": frames, **state}, sort_keys=True)
+        if read != should_be:
+            yield f"read {how}, {_difference(should_be, read)}"
+
+
+def _sent_differences(case: dict[str, Any]) -> Iterator[str]:
+    """Yield how what is written differs from a case of sse.json's `encode`."""
+    try:
+        encoder = Encoder(case["stream_id"])
+        written = b"".join(encoder.encode(from_json(wire)) for wire in case["events"])
+        expected = bytes.fromhex(case["bytes_hex"])
+    except (KeyError, TypeError, ValueError) as error:
+        yield f"expected stream_id, events and bytes_hex, got {error!r:.200}"
+        return
+    if written != expected:
+        yield f"written, {_difference(expected, written)}"
+
+
+# The file, the list in it, and what tells how a case of that list differs.
+_CASES: list[tuple[str, str, Callable[[dict[str, Any]], Iterator[str]]]] = [
+    ("corpus.json", "entries", _entry_differences),
+    ("decode.json", "cases", _decode_differences),
+    ("streams.json", "cases", _stream_differences),
+    ("sse.json", "decode", _received_differences),
+    ("sse.json", "encode", _sent_differences),
+]
+_SHOWN = {"decode": "cases to decode", "encode": "cases to encode"}
 
 
 def _recording_differences(lines: list[bytes]) -> Iterator[tuple[str, str]]:
@@ -310,10 +349,12 @@ def _recording_differences(lines: list[bytes]) -> Iterator[tuple[str, str]]:
             yield f"line {lineno}", f"written again, {_difference(line.decode(), written)}"
 
 
-def _difference(expected_text: str, actual_text: str) -> str:
+def _difference(expected: str | bytes, actual: str | bytes) -> str:
     """Return the bytes of both around the first one that differs, with a mark below it."""
-    expected = expected_text.encode(errors="surrogatepass")
-    actual = actual_text.encode()
+    expected, actual = (
+        text.encode(errors="surrogatepass") if isinstance(text, str) else text
+        for text in (expected, actual)
+    )
     same = 0
     while same < min(len(expected), len(actual)) and expected[same] == actual[same]:
         same += 1
