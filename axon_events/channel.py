@@ -13,12 +13,13 @@ finalizer can get into, in an order that leaves no gap:
 - A sender queues an event, then looks for a waiter and for an end. The receiver sets its waiter,
   then looks for an event again. Whichever is later sees the other.
 
-The checker judges one event at a time. What a thread sends while it holds a checker's lock, to
-whatever stream, is put off until it has let go; so it never waits for a lock that it holds
-itself, or that a thread holds which waits for this one.
+The checker judges one event at a time, and a `ReplayLog` takes one at a time. What a thread gives
+to either while it holds the lock of any of them is put off until it has let go; so it never waits
+for a lock that it holds itself, or that a thread holds which waits for this one.
 """
 
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -157,7 +158,7 @@ class Receiver:
         stream = self._stream
         with self._waiting():
             while stream.queue.empty():
-                waiter = stream.waiter = _Waiter(loop)
+                waiter = stream.waiter = LoopWaiter(loop)
                 if stream.queue.empty():  # still so, now that senders see the waiter
                     await waiter.future
             event = stream.queue.get_nowait()  # after the last await, so not lost if cancelled
@@ -247,8 +248,8 @@ def _ended() -> None:
     """Stand for the queue after the end."""
 
 
-class _Waiter:
-    """A `recv_async` that waits in its event loop, for any thread to wake."""
+class LoopWaiter:
+    """What waits in its event loop, for any thread to wake; for one waiting."""
 
     __slots__ = ("_loop", "_woken", "future")
 
@@ -263,14 +264,14 @@ class _Waiter:
         try:
             # In the loop's own thread too: a finalizer may run there between the loop's last look
             # at what is ready and its sleep.
-            self._loop.call_soon_threadsafe(self._resume)
+            self._loop.call_soon_threadsafe(self.resume)
         except RuntimeError:
             if not self._loop.is_closed():
                 raise
-            # Nobody waits in a closed loop: the event is for whoever receives next.
+            # Nobody waits in a closed loop: the event is for whoever looks next.
         self._woken = True
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
         if not self.future.done():
             self.future.set_result(None)
 
@@ -291,16 +292,48 @@ _NOT_TERMINATORS: Final = frozenset(cls for cls in _EVENTS if not cls.is_termina
 _NONE: Final[frozenset[type[Event]]] = frozenset()
 
 
-class _Stream:
+class Turns(ABC):
+    """What takes one event at a time, from any thread, and in the middle of anything."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def _submit(self, event: Event | None) -> str | None:
+        """Take an event and return what `_take` does; later, and None, if this thread is at it."""
+        thread = _threads.this
+        if thread.taking:
+            thread.put_off.append((self, event))
+            return None
+        try:
+            if thread.put_off:
+                thread.catch_up()
+            thread.taking = True
+            try:
+                with self._lock:
+                    return self._take(event)
+            finally:
+                thread.taking = False
+        finally:
+            if thread.put_off:
+                thread.catch_up()
+
+    @abstractmethod
+    def _take(self, event: Event | None) -> str | None:
+        """Take an event, or None for the end, while holding the lock."""
+
+
+class _Stream(Turns):
     """What the two ends share."""
 
-    __slots__ = ("_checker", "ends", "lock", "queue", "unchecked", "waiter")
+    __slots__ = ("_checker", "ends", "queue", "unchecked", "waiter")
 
     def __init__(self, checker: StreamChecker | None) -> None:
+        super().__init__()  # a turn: a judgement, and queueing what has been judged
         self._checker = checker
-        self.lock = threading.Lock()  # of the checker, and for the order of what it has judged
         self.queue: SimpleQueue[Event | None] = SimpleQueue()
-        self.waiter: _Waiter | None = None
+        self.waiter: LoopWaiter | None = None
         self.ends: list[_End] = []
         # The types of the events that need only be queued; none any more after the end.
         self.unchecked = _NOT_TERMINATORS if checker is None else _NONE
@@ -308,26 +341,11 @@ class _Stream:
     def submit(self, event: Event | None) -> None:
         """Judge and queue an event, or None for the end; later if this thread is judging."""
         if self._checker is None:
-            self.take(event)
-            return
-        thread = _threads.this
-        if thread.judging:
-            thread.put_off.append((self, event))
-            return
-        try:
-            if thread.put_off:
-                thread.catch_up()
-            thread.judging = True
-            try:
-                with self.lock:
-                    self.take(event)
-            finally:
-                thread.judging = False
-        finally:
-            if thread.put_off:
-                thread.catch_up()
+            self._take(event)
+        else:
+            self._submit(event)
 
-    def take(self, event: Event | None) -> None:
+    def _take(self, event: Event | None) -> None:
         if event is None:
             violations = [] if self._checker is None else self._checker.close()
             text = "the Sender has been closed: send first, close() or leave its `with` block then"
@@ -360,25 +378,25 @@ class _Stream:
 
 
 class _Thread:
-    """Of a thread: whether it judges, and so may hold a checker's lock; what it put off."""
+    """Of a thread: whether it takes an event, and so may hold a lock; what it put off."""
 
-    __slots__ = ("judging", "put_off")
+    __slots__ = ("put_off", "taking")
 
     def __init__(self) -> None:
-        self.judging = False
-        self.put_off: deque[tuple[_Stream, Event | None]] = deque()
+        self.taking = False
+        self.put_off: deque[tuple[Turns, Event | None]] = deque()
 
     def catch_up(self) -> None:
-        """Judge what was put off, and report what is refused."""
+        """Take what was put off, and report what is refused."""
         while self.put_off:
             try:
-                self.judging = True  # so that nothing overtakes what is taken out here
+                self.taking = True  # so that nothing overtakes what is taken out here
                 try:
-                    stream, event = self.put_off.popleft()
-                    with stream.lock:
-                        stream.take(event)
+                    turns, event = self.put_off.popleft()
+                    with turns._lock:
+                        turns._take(event)
                 finally:
-                    self.judging = False
+                    self.taking = False
             except Exception as error:
                 _Unraisable(error)
 

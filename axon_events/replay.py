@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""The replay log: a run's frames, for those who come late and those who come back.
+
+log = ReplayLog(stream_id="run-7", max_bytes=2**20)
+with FlowEmitter(log.append, flow_name="Report", backend="anthropic") as flow: ...
+
+try:
+    frames = log.follow(request.headers.get("Last-Event-ID"))
+except CursorExpired: ...                       # 410
+except CursorUnknown: ...                       # 404
+async for piece in frames: await response.write(piece)
+
+Frames are numbered from 0. Only `append` and `close` change the log, one at a time, and each shows
+what it did by setting one name: `_newest`, how many frames there are and whether more may come,
+and `_oldest`, where those that are kept begin. All else only reads: one of the two, and then
+frames by their number, where one that is not there has been evicted. So it needs no lock, and it
+may run in the middle of anything, as what the collector runs does.
+
+Who waits for a frame enters into `_waiters`, then looks whether `_newest` is still the same.
+`append` sets `_newest`, then looks for waiters. Whichever is later sees the other.
+"""
+
+import math
+import re
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Final, NamedTuple, NoReturn
+
+from ._catalog import U64_MAX, Event, FlowExecutionEvent, shown_int
+from .channel import LoopWaiter, Turns
+from .sse import Encoder
+
+__all__ = ["CursorExpired", "CursorUnknown", "ReplayLog"]
+
+# Followers that catch up get the log in pieces of that size: one more frame may go over it.
+_PIECE_BYTES: Final = 64 * 2**10
+
+_CLOSED: Final = "the ReplayLog has been closed: append first, close() then"
+_CURSOR: Final = re.compile(r"(0|[1-9][0-9]{0,19})(?:\.([1-9][0-9]{0,19}))?")
+
+
+class CursorExpired(LookupError):  # noqa: N818  # named for what it is, like EOFError
+    """Frames that were asked for have been evicted; `oldest` is the id of the oldest one kept."""
+
+    def __init__(self, message: str, oldest: str) -> None:
+        super().__init__(message, oldest)
+        self.oldest = oldest
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class CursorUnknown(LookupError):  # noqa: N818
+    """An id that this run has never given: of another run, from the future, or none at all."""
+
+
+class _Newest(NamedTuple):
+    """The log's new end."""
+
+    total: int  # of all frames that have ever been in the log
+    id: str  # of the last one
+    end: str | None  # why there will be no more
+
+
+class _Oldest(NamedTuple):
+    """The log's old end."""
+
+    number: int  # of the oldest frame kept
+    id: str  # its id
+    evicted: str  # the id of the frame before
+
+
+class ReplayLog(Turns):
+    """The frames of a run, each encoded once; for any number of threads and followers.
+
+    - `stream_id`: names the run in each frame's id, as of `sse.Encoder`. With it, an id of another
+      run is recognised.
+    - `max_events`: how many frames are kept, from 1; None for all.
+    - `max_bytes`: how many bytes of frames are kept, from 1; None for all.
+
+    While a limit is exceeded, the oldest frame is evicted; the newest always stays. Beside its
+    bytes, a kept frame costs a few hundred bytes.
+
+    Raises TypeError or ValueError for any other value.
+    """
+
+    def __init__(
+        self,
+        *,
+        stream_id: str | None = None,
+        max_events: int | None = None,
+        max_bytes: int | None = None,
+    ) -> None:
+        super().__init__()  # a turn: to encode a frame and keep it
+        self._encoder = Encoder(stream_id)
+        self._prefix = "" if stream_id is None else f"{stream_id}:"
+        self._max_events = _limit("max_events", max_events)
+        self._max_bytes = _limit("max_bytes", max_bytes)
+        self._bytes = 0  # of the frames kept
+        self._frames: dict[int, tuple[str, bytes]] = {}
+        # Of the id of each frame that is kept, and of the last one that is not, the number of the
+        # frame after it. Before the first frame stands the empty id.
+        self._following = {"": 0}
+        self._newest = _Newest(0, "", None)
+        self._oldest = _Oldest(0, "", "")
+        self._waiters: dict[Callable[[], object], None] = {}  # what wakes them; as an ordered set
+
+    def append(self, event: Event) -> str:
+        """Encode an event, keep its frame, wake the followers, and return the frame's id.
+
+        This is a sink for a `FlowEmitter`. Raises TypeError for anything but an event, and
+        RuntimeError after a terminator or `close`. What a finalizer or a signal handler appends
+        in the middle of another `append`, or of a `Sender.send`, of its thread is taken after
+        that: then the id is not known yet, and the empty string is returned; if it is refused,
+        that is reported through `sys.unraisablehook`.
+        """
+        if not isinstance(event, FlowExecutionEvent):
+            raise TypeError(f"append takes an event, got {type(event).__name__}")
+        return self._submit(event) or ""
+
+    def close(self) -> None:
+        """End the log: no more can be appended, and followers end after the last frame.
+
+        Again, or after a terminator, do nothing.
+        """
+        self._submit(None)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will be appended any more, after a terminator or `close`.
+
+        If so, and `after(id)` is then empty, who has that id has everything: a server tells an
+        EventSource by status 204 not to come again.
+        """
+        return self._newest.end is not None
+
+    def _take(self, event: Event | None) -> str:
+        newest = self._newest
+        if event is None:
+            if newest.end is None:
+                self._newest = newest._replace(end=_CLOSED)
+                self._wake()
+            return ""
+        if newest.end is not None:
+            raise RuntimeError(newest.end)
+        frame = self._encoder.encode(event)
+        id = self._encoder.last_event_id
+        end = None
+        if event.is_terminator:
+            end = f"the stream has ended by {event.kind}: use a new ReplayLog for another run"
+        self._bytes += len(frame)
+        self._frames[newest.total] = id, frame
+        self._following[id] = newest.total + 1
+        self._newest = _Newest(newest.total + 1, id, end)
+        while (kept := self._newest.total - self._oldest.number) > 1 and (
+            kept > self._max_events or self._bytes > self._max_bytes
+        ):
+            self._evict()
+        self._wake()
+        return id
+
+    def _evict(self) -> None:
+        oldest = self._oldest
+        id, frame = self._frames[oldest.number]
+        self._oldest = _Oldest(oldest.number + 1, self._frames[oldest.number + 1][0], id)
+        self._bytes -= len(frame)
+        del self._frames[oldest.number]
+        del self._following[oldest.evicted]
+
+    def _wake(self) -> None:
+        for wake in list(self._waiters):
+            wake()
+            # Only now, so that whoever an error leaves unwoken is woken by the next event.
+            self._waiters.pop(wake, None)
+
+    def after(self, id: str | None) -> bytes:
+        """Return all frames after the one with an id, as they are now; empty if there are none.
+
+        - `id`: what the client sent as `Last-Event-ID`; None and the empty string mean that it
+          has nothing yet.
+
+        Raises CursorExpired if a frame that was asked for has been evicted: the id of the last
+        evicted frame still works, a well-formed one below it does not, and the beginning does not
+        once there is one. Raises CursorUnknown if this run never gave the id: it is another run's,
+        one with a stream id where the log has none, or the other way round, malformed, or from the
+        future. Raises TypeError if it is neither a str nor None. No search is made for it.
+        """
+        return self._read(self._number_after(id), id or "", math.inf)[0]
+
+    def follow(
+        self, id: str | None, *, keep_alive: float | None = 15.0
+    ) -> AsyncGenerator[bytes, None]:
+        """Return an asynchronous iterator over the frames after an id: those kept, then each as it
+        comes, until the end of the log. It waits without polling.
+
+        - `id`: as of `after`.
+        - `keep_alive`: after how many seconds without a frame, above 0, a comment comes, which
+          keeps the connection open; None for never.
+
+        Each item is one or more whole frames. The call itself raises what `after` raises, and
+        TypeError or ValueError for another `keep_alive`. The iterator raises CursorExpired if the
+        frame that is its next has been evicted. Cancelling or closing it leaves nothing behind.
+        """
+        seconds = _seconds(keep_alive)
+        return self._follow(self._number_after(id), id or "", seconds)
+
+    def follow_sync(
+        self, id: str | None, *, keep_alive: float | None = 15.0
+    ) -> Generator[bytes, None, None]:
+        """Return the same as `follow`, for a thread."""
+        seconds = _seconds(keep_alive)
+        return self._follow_sync(self._number_after(id), id or "", seconds)
+
+    async def _follow(
+        self, number: int, id: str, keep_alive: float | None
+    ) -> AsyncGenerator[bytes, None]:
+        while True:
+            newest = self._newest
+            if number < newest.total:
+                piece, number, id = self._read(number, id, _PIECE_BYTES)
+                yield piece
+            elif newest.end is not None:
+                return
+            elif not await self._changed(newest, keep_alive):
+                yield self._encoder.keep_alive()
+
+    def _follow_sync(
+        self, number: int, id: str, keep_alive: float | None
+    ) -> Generator[bytes, None, None]:
+        while True:
+            newest = self._newest
+            if number < newest.total:
+                piece, number, id = self._read(number, id, _PIECE_BYTES)
+                yield piece
+            elif newest.end is not None:
+                return
+            elif not self._changed_sync(newest, keep_alive):
+                yield self._encoder.keep_alive()
+
+    async def _changed(self, newest: _Newest, timeout: float | None) -> bool:
+        """Wait until `_newest` is another, and return whether it is."""
+        from asyncio import get_running_loop  # here, since threads do not need it
+
+        loop = get_running_loop()
+        waiter = LoopWaiter(loop)
+        timer = None if timeout is None else loop.call_later(timeout, waiter.resume)
+        wake = waiter.wake
+        try:
+            self._waiters[wake] = None
+            if self._newest is newest:  # still so, now that `append` sees the waiter
+                await waiter.future
+        finally:
+            self._waiters.pop(wake, None)
+            if timer is not None:
+                timer.cancel()
+        return self._newest is not newest
+
+    def _changed_sync(self, newest: _Newest, timeout: float | None) -> bool:
+        """Wait until `_newest` is another, and return whether it is."""
+        queue: SimpleQueue[None] = SimpleQueue()  # whose `put` may come in the middle of its `get`
+        wake = partial(queue.put, None)
+        try:
+            self._waiters[wake] = None
+            if self._newest is newest:
+                queue.get(timeout=timeout)
+        except Empty:
+            pass
+        finally:
+            self._waiters.pop(wake, None)
+        return self._newest is not newest
+
+    def _read(self, number: int, id: str, size: float) -> tuple[bytes, int, str]:
+        """Return the frames from that number on, the number after them, and the id of the last.
+
+        - `id`: of the frame before.
+        - `size`: how many bytes are enough.
+        """
+        count = self._newest.total
+        frames: list[bytes] = []
+        try:
+            while number < count and size > 0:
+                id, frame = self._frames[number]
+                frames.append(frame)
+                size -= len(frame)
+                number += 1
+        except KeyError:
+            raise self._expired(id) from None
+        return b"".join(frames), number, id
+
+    def _number_after(self, id: str | None) -> int:
+        """Return the number of the frame after an id, which is there or the next to come."""
+        if id is None:
+            id = ""
+        elif not isinstance(id, str):
+            raise TypeError(f"id must be a str or None, got {type(id).__name__}")
+        id = str.__str__(id)
+        number = self._following.get(id)
+        if number is not None and number >= self._oldest.number:
+            return number
+        cursor = (0, 0) if id == "" else self._cursor(id)
+        if cursor is None:
+            example = _shown(f"{self._prefix}17")
+            raise CursorUnknown(f"expected an id of this run, such as {example}, got {_shown(id)}")
+        if cursor < (self._cursor(self._oldest.evicted) or (0, 0)):
+            raise self._expired(id)
+        newest = self._newest
+        last = f"the last one is {_shown(newest.id)}" if newest.total else "the log is empty"
+        raise CursorUnknown(f"this run has not given the id {_shown(id)}: {last}")
+
+    def _cursor(self, id: str) -> tuple[int, int] | None:
+        """Return the two numbers of a well-formed id of this log."""
+        if not id.startswith(self._prefix):
+            return None
+        match = _CURSOR.fullmatch(id, len(self._prefix))
+        if match is None:
+            return None
+        token, since = int(match[1]), int(match[2] or 0)
+        return (token, since) if max(token, since) <= U64_MAX else None
+
+    def _expired(self, id: str) -> CursorExpired:
+        start = f"after the id {_shown(id)}" if id else "from the beginning"
+        oldest = self._oldest.id
+        return CursorExpired(
+            f"the frames {start} are not all kept: the oldest is {_shown(oldest)}", oldest
+        )
+
+    def __reduce__(self) -> NoReturn:
+        # The followers of a copy would wait for events that go to the original.
+        raise TypeError("a ReplayLog can be neither copied nor pickled")
+
+
+def _limit(name: str, value: int | None) -> float:
+    if value is None:
+        return math.inf
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int or None, got {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"{name} must be 1 or more, got {shown_int(value)}")
+    return value
+
+
+def _seconds(keep_alive: float | None) -> float | None:
+    if keep_alive is None:
+        return None
+    if not isinstance(keep_alive, (int, float)) or isinstance(keep_alive, bool):
+        raise TypeError(
+            f"keep_alive must be an int, a float or None, got {type(keep_alive).__name__}"
+        )
+    if not keep_alive > 0:  # NaN included
+        given = shown_int(keep_alive) if isinstance(keep_alive, int) else keep_alive
+        raise ValueError(f"keep_alive must be above 0, in seconds, got {given}")
+    return min(keep_alive, threading.TIMEOUT_MAX)
+
+
+def _shown(id: str) -> str:
+    """Return an id as it stands in the text of an error: whatever a client sent, on one line."""
+    return repr(id) if len(id) <= 60 else f"{id[:60]!r}…"
