@@ -15,8 +15,8 @@ import subprocess
 import sys
 import threading
 import unittest
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
@@ -37,6 +37,7 @@ from axon_events.order import OrderError, Rule, StreamChecker, TruncatedStream
 
 from . import PACKAGE, ROOT
 from .samples import EVENTS
+from .threads import PATIENCE, Finalized, collect, join, run, started, unraisable, until
 
 START = FlowStart("Report", "anthropic", 0)
 END = FlowComplete("Report", "anthropic", True, 1, 0, 0, 1, 2)
@@ -49,7 +50,6 @@ FLOW: tuple[Event, ...] = (
     StepComplete("Summarise", 0, True, "Hello world", 0, 0, 1),
     END,
 )
-PATIENCE = 60.0  # seconds, after which a test that hangs fails; none waits for as long
 
 
 def setUpModule() -> None:
@@ -63,25 +63,6 @@ def tearDownModule() -> None:
 
 def token(index: int, name: str = "Summarise") -> StepToken:
     return StepToken(name, "", index, 0)
-
-
-def started(*targets: Callable[[], object]) -> list[threading.Thread]:
-    threads = [threading.Thread(target=target, daemon=True) for target in targets]
-    for thread in threads:
-        thread.start()
-    return threads
-
-
-def join(threads: list[threading.Thread], then: Callable[[], object] = lambda: None) -> None:
-    for thread in threads:
-        thread.join(PATIENCE)
-        if thread.is_alive():
-            raise AssertionError(f"{thread} hangs")
-    then()
-
-
-def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(asyncio.wait_for(coroutine, PATIENCE))
 
 
 class Watched(SimpleQueue["Event | None"]):
@@ -120,37 +101,6 @@ class Interrupted(StreamChecker):
         if meanwhile is not None:
             meanwhile()
         super().require(event)
-
-
-class Finalized:
-    """What calls a function when it goes."""
-
-    def __init__(self, function: Callable[[], object]) -> None:
-        self.function = function
-        self.itself = self
-
-    def __del__(self) -> None:
-        self.function()
-
-
-def collect(until: Callable[[], object]) -> None:
-    """Run the collector until it has done what it is to do; it skips if another thread runs it."""
-    while not until():
-        gc.collect()
-
-
-@contextmanager
-def unraisable() -> Iterator[list[Any]]:
-    """Collect the errors that are reported through the hook."""
-    errors: list[Any] = []
-    with mock.patch.object(sys, "unraisablehook", lambda args: errors.append(args.exc_value)):
-        yield errors
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Let the loop go on until a condition that other tasks of it bring about."""
-    while not condition():
-        await asyncio.sleep(0)
 
 
 class Sending(unittest.TestCase):

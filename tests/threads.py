@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""What tests of threads, event loops and finalizers stand on; whatever hangs fails."""
+
+import asyncio
+import gc
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+PATIENCE = 60.0  # seconds, after which a test that hangs fails; none waits for as long
+
+
+def started(*targets: Callable[[], object]) -> list[threading.Thread]:
+    threads = [threading.Thread(target=target, daemon=True) for target in targets]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def join(threads: list[threading.Thread], then: Callable[[], object] = lambda: None) -> None:
+    for thread in threads:
+        thread.join(PATIENCE)
+        if thread.is_alive():
+            raise AssertionError(f"{thread} hangs")
+    then()
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(asyncio.wait_for(coroutine, PATIENCE))
+
+
+class Finalized:
+    """What calls a function when it goes."""
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self.function = function
+        self.itself = self
+
+    def __del__(self) -> None:
+        self.function()
+
+
+def collect(until: Callable[[], object]) -> None:
+    """Run the collector until it has done what it is to do; it skips if another thread runs it."""
+    while not until():
+        gc.collect()
+
+
+@contextmanager
+def unraisable() -> Iterator[list[Any]]:
+    """Collect the errors that are reported through the hook."""
+    errors: list[Any] = []
+    with mock.patch.object(sys, "unraisablehook", lambda args: errors.append(args.exc_value)):
+        yield errors
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop go on until a condition that other tasks of it bring about."""
+    while not condition():
+        await asyncio.sleep(0)
