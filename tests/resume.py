@@ -36,20 +36,16 @@ def flow() -> list[Event]:
     texts = ("a", "ü", "日", "\u2028", "\U0001f642", "\r\n", '"\\', "", "data: x\n\nid: 9\n\n")
     events: list[Event] = [FlowStart("R", "b", 0)]
     tokens = 0
-    for step in range(14):
+    for step in range(16):
         name = f"S{step}"
         events.append(StepStart(name, step, "generate", 0))
-        for text in (*texts, *texts):
-            tokens += 1
-            events.append(StepToken(name, text, tokens, 0))
-        events.append(ToolCall(name, "search", "{}", 0))
+        if step < 14:  # and two empty ones, to make 300 of them
+            for text in (*texts, *texts):
+                tokens += 1
+                events.append(StepToken(name, text, tokens, 0))
+            events.append(ToolCall(name, "search", "{}", 0))
         events.append(StepComplete(name, step, True, "", 0, 0, 0))
-    while len(events) < COUNT - 1:
-        name = f"S{len(events)}"
-        events.append(StepStart(name, step + 1, "generate", 0))
-        events.append(StepComplete(name, step + 1, True, "", 0, 0, 0))
-        step += 1
-    events.append(FlowComplete("R", "b", True, step + 1, 0, 0, 0, 0))
+    events.append(FlowComplete("R", "b", True, 16, 0, 0, 0, 0))
     return events
 
 
