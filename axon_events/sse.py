@@ -397,10 +397,10 @@ class Reader:
         """
         events: list[Event] = []
         for frame in self._decoder._frames(chunk):
-            if frame.event not in EVENT_TYPES and frame.event != "message":
-                continue
             try:
-                event = _event(frame)
+                event = event_of(frame)
+                if event is None:
+                    continue
                 if self._checker is not None:
                     self._checker.require(event)
             except (DecodeError, OrderError) as error:
@@ -438,8 +438,10 @@ class Reader:
 _ENDS: Final = {"flow_complete": Outcome.COMPLETED, "flow_error": Outcome.FAILED}
 
 
-def _event(frame: Frame) -> Event:
-    """Return the event that a frame holds."""
+def event_of(frame: Frame) -> Event | None:
+    """Return the event that a frame holds, None for a frame of another type; raise DecodeError."""
+    if frame.event not in EVENT_TYPES and frame.event != "message":
+        return None
     try:
         event = from_json(frame.data)
         if frame.event not in (event.kind, "message"):

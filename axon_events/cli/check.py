@@ -22,14 +22,15 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "check",
         help="check the order of the events in recorded flows",
-        description="Check that the events of each flow, recorded as JSON Lines, come in the order"
-        " that they must have. Each violation is a line FILE:LINE: RULE: what is wrong; a line"
-        " that is no event is reported likewise and skipped. The outcome of the flow comes last.",
+        description="Check that the events of each flow, recorded as JSON Lines or as Server-Sent"
+        " Events, come in the order that they must have. Each violation is a line FILE:LINE: RULE:"
+        " what is wrong; a line or frame that is no event is reported likewise and skipped. LINE is"
+        " the first line of a frame. The outcome of the flow comes last.",
         epilog="Exit status: 0 all is well; 1 violations, or lines that are no events; 2 a file"
         " cannot be read.",
     )
     parser.add_argument(
-        "files", metavar="FILE", nargs="+", help="a file of JSON Lines; - for standard input"
+        "files", metavar="FILE", nargs="+", help="a recorded file; - for standard input"
     )
     rules = [rule.value for rule in Rule]
     parser.add_argument(

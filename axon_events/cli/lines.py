@@ -6,23 +6,29 @@ import errno
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain, repeat
 from types import TracebackType
 from typing import BinaryIO
 
 from .. import DecodeError, Event, jsonl
+from ..sse import Decoder, event_of
 from .text import escaped
 
 __all__ = ["Lines"]
 
 _PROGRESS_SECONDS = 1.0
+_BOM = b"\xef\xbb\xbf"
+# What the first line that is not blank begins with, if the file has Server-Sent Events.
+_SSE = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
 class Lines(Iterator[bytes]):
     """The lines of a file, or of standard input for `-`; to be used in a `with`.
 
     - `name`: what a report calls the file; `shown_name`: the same, harmless to a terminal.
-    - `lineno`: the number of the line read last, from 1.
+    - `lineno`: the number of the line read last, from 1; where `events` reads Server-Sent Events,
+      that of the first line of the frame yielded last, and at their end that of the last line.
 
     If stderr is a terminal, the progress stands there, renewed once a second; what is printed
     by `print` does not run into it. An OSError of the file has its `filename`, which one of the
@@ -71,17 +77,59 @@ class Lines(Iterator[bytes]):
         return line
 
     def events(self) -> Iterator[Event | DecodeError]:
-        """Yield what each line holds: an event, or the error of one that holds none."""
-        reader = jsonl.read(self)
-        while True:
-            found: Event | DecodeError
-            try:
-                found = next(reader)
-            except DecodeError as error:
-                found = error
-            except StopIteration:
-                return
-            yield found
+        """Yield each event of the file, and the error of each line or frame that is none.
+
+        The file has Server-Sent Events if its first line that is not blank begins like one, else
+        JSON Lines. The errors have the `lineno` of the file.
+        """
+        for line in self:
+            if line.strip(b" \t\r\n"):
+                lines = chain([line], self)
+                if line.removeprefix(_BOM).startswith(_SSE):
+                    yield from self._of_frames(lines)
+                else:
+                    yield from _of_lines(chain(repeat(b"\n", self.lineno - 1), lines))
+
+    def _of_frames(self, lines: Iterable[bytes]) -> Iterator[Event | DecodeError]:
+        """Yield what the frames hold, with `lineno` at the first line of each."""
+        # As with JSON Lines, what has no end is not cut off, but kept until it ends.
+        decoder = Decoder(max_frame_bytes=sys.maxsize)
+        frame = bytearray()
+        first = self.lineno
+        last = first - 1
+        # The lines of an event stream may end with CR as well, which Python's do not.
+        for line in chain.from_iterable(line.splitlines(keepends=True) for line in lines):
+            last += 1
+            frame += line
+            if line.strip(b"\r\n"):
+                continue
+            self.lineno = first
+            for held in decoder.feed(frame):
+                try:
+                    event = event_of(held)
+                except DecodeError as error:
+                    yield DecodeError(*error.args[:5], first, error.colno)
+                else:
+                    if event is not None:
+                        yield event
+            frame.clear()
+            first = last + 1
+        decoder.feed(frame)
+        decoder.close()
+        if decoder.discarded:
+            self.lineno = first
+            yield DecodeError(
+                "cut-line",
+                "expected a blank line, which ends a frame, got the end of the file in the middle"
+                " of one",
+                lineno=first,
+            )
+        self.lineno = last
+
+    def complaint(self, error: DecodeError) -> str:
+        """Return what `events` found to be no event, and where, as a line for people."""
+        column = "" if error.colno is None else f" (column {error.colno})"
+        return f"{self.shown_name}:{error.lineno}: {error.reason}: {error.message}{column}"
 
     def print(self, text: str) -> None:
         """Print a line to stdout, in place of the progress if that stands on the same terminal."""
@@ -100,3 +148,17 @@ class Lines(Iterator[bytes]):
         if self._is_shown:
             self._is_shown = False
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _of_lines(lines: Iterable[bytes]) -> Iterator[Event | DecodeError]:
+    """Yield what the lines of JSON Lines hold."""
+    reader = jsonl.read(lines)
+    while True:
+        found: Event | DecodeError
+        try:
+            found = next(reader)
+        except DecodeError as error:
+            found = error
+        except StopIteration:
+            return
+        yield found

@@ -49,14 +49,15 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "show",
         help="show what happened in recorded flows",
-        description="Show what happened in the flows that a file of JSON Lines has recorded, each"
-        " from its flow_start: on a terminal, the steps of the flow as bars over its time, with"
-        " their tokens and tool calls; elsewhere, a line for each event as it comes. The outcome"
-        " comes last. A line that is no event is reported and skipped.",
+        description="Show what happened in the flows that a file has recorded, as JSON Lines or as"
+        " Server-Sent Events, each from its flow_start: on a terminal, the steps of the flow as"
+        " bars over its time, with their tokens and tool calls; elsewhere, a line for each event as"
+        " it comes. The outcome comes last. A line or frame that is no event is reported and"
+        " skipped.",
         epilog="Exit status: 0 the flows ended; 1 a line is no event, or a flow has no end;"
         " 2 the file cannot be read.",
     )
-    parser.add_argument("file", metavar="FILE", help="a file of JSON Lines; - for standard input")
+    parser.add_argument("file", metavar="FILE", help="a recorded file; - for standard input")
     parser.add_argument(
         "--text", action="store_true", help="on a terminal, show the text of each step as well"
     )
@@ -71,10 +72,7 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
             if isinstance(found, DecodeError):
                 yield 1
                 flow.undecodable += 1
-                lines.print(
-                    f"{lines.shown_name}:{found.lineno}: {found.reason}: {found.message}"
-                    f" (column {found.colno})"
-                )
+                lines.print(lines.complaint(found))
                 continue
             if isinstance(found, FlowStart) and flow.counts:
                 yield from _end(flow, lines, is_terminal, arguments.text)
