@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from . import check, show, verify
+from . import check, serve, show, verify
 from .text import escaped
 
 __all__ = ["main"]
@@ -29,12 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Whatever name the folder was copied under is the name to call it by.
     package = __name__.rpartition(".")[0]
     parser = argparse.ArgumentParser(
-        prog=f"python -m {package}", description="Check and show recorded flows; verify this copy."
+        prog=f"python -m {package}",
+        description="Check, show and play recorded flows; verify this copy.",
     )
     parser.add_argument("--version", action="version", version=f"axon_events {__version__}")
     parser.set_defaults(program=parser.prog)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (check, show, verify):
+    for command in (check, show, serve, verify):
         command.add_parser(commands)
     # A process may be started with its streams closed; then there is nobody to tell.
     if sys.stdout is None:

@@ -108,7 +108,15 @@ class Lines(Iterator[bytes]):
                 try:
                     event = event_of(held)
                 except DecodeError as error:
-                    yield DecodeError(*error.args[:5], first, error.colno)
+                    yield DecodeError(
+                        error.reason,
+                        error.message,
+                        error.kind,
+                        error.field,
+                        error.pos,
+                        first,
+                        error.colno,
+                    )
                 else:
                     if event is not None:
                         yield event

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""`serve`: play a recorded run as Server-Sent Events, with a page that shows it live."""
+
+import argparse
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from .. import DecodeError, Event
+from .lines import Lines
+from .text import count
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to argparse's sub-commands."""
+    parser = commands.add_parser(
+        "serve",
+        help="play a recorded flow to browsers, with a page that shows it",
+        description="Play a recorded flow over HTTP, at the pace at which it was recorded: /events"
+        " is the run as Server-Sent Events, which go on after the Last-Event-ID that a client has"
+        " seen, and / is a page that shows it. The file is read as a whole first, also standard"
+        " input. The run begins with the first client, and has one clock for all. Ctrl-C ends the"
+        " server.",
+        epilog="Statuses of /events: 200 the run; 204 there is no more, for a client that has seen"
+        " all; 404 an id that this run has not given, 410 one of a round that is no longer kept;"
+        " 403 for a Host that is not this server. Exit status: 1 a line or frame of the file is no"
+        " event, there is none, or there are some after the flow's end; 2 the file cannot be read,"
+        " or the address not be had; 130 after Ctrl-C.",
+    )
+    parser.add_argument(
+        "file", metavar="FILE", help="the recorded file of one flow; - for standard input"
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="the name or address to listen at (default: %(default)s, for this machine only)",
+    )
+    parser.add_argument(
+        "--port", type=_port, default=8765, help="the port (default: %(default)s); 0 for any"
+    )
+    parser.add_argument(
+        "--speed",
+        metavar="TIMES",
+        type=_speed,
+        default=1.0,
+        help="how many times as quick as recorded (default: %(default)s); 0 for all at once",
+    )
+    parser.add_argument(
+        "--loop",
+        action="store_true",
+        help="play it again, as another run, to a client that has seen the end",
+    )
+    parser.add_argument(
+        "--drop-after",
+        metavar="N",
+        type=_drop_after,
+        help="close each connection after so many events, to watch clients resume",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _port(text: str) -> int:
+    return _whole_number(text, 0, 65535)
+
+
+def _drop_after(text: str) -> int:
+    return _whole_number(text, 1, 2**63 - 1)
+
+
+def _whole_number(text: str, least: int, most: int) -> int:
+    # At most 19 digits, since Python refuses to read thousands of them.
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number from {least} to {most}, got {text!r:.60}"
+        )
+    return int(text)
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = math.nan
+    if not 0 <= speed < math.inf:  # NaN included
+        raise argparse.ArgumentTypeError(f"expected a number from 0, got {text!r:.60}")
+    return speed
+
+
+def _run(arguments: argparse.Namespace) -> Iterator[int]:
+    events: list[Event] = []
+    faults = 0
+    with Lines(arguments.file) as lines:
+        for fault in _read(lines, events):
+            yield 1
+            faults += 1
+            lines.print(fault)
+    if faults:
+        return
+
+    from .server import Player, Server  # here, since the other commands do not need it
+
+    player = Player(events, speed=arguments.speed, is_loop=arguments.loop)
+    try:
+        server = Server(arguments.host, arguments.port, player, drop_after=arguments.drop_after)
+    except OSError as error:
+        error.filename = f"{arguments.host}, port {arguments.port}"
+        raise
+    with server:
+        print(f"page:   {server.url}")
+        print(f"stream: {server.url}events")
+        what = f"{count(len(events), 'event')} in {player.seconds:.2f}s"
+        print(f"{lines.shown_name}: {what}, from the first client on; Ctrl-C ends it")
+        server.serve_forever()
+
+
+def _read(lines: Lines, events: list[Event]) -> Iterator[str]:
+    """Read the events of a flow, and yield what is wrong with the file."""
+    for found in lines.events():
+        if isinstance(found, DecodeError):
+            yield lines.complaint(found)
+        elif events and events[-1].is_terminator:
+            yield (
+                f"{lines.shown_name}:{lines.lineno}: after-terminator: expected the file to end"
+                f" with the flow's {events[-1].kind}, got {found.kind}: serve plays one flow"
+            )
+            return
+        else:
+            events.append(found)
+    if not events:
+        yield f"{lines.shown_name}: expected events, got none"

@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""The server of `serve`: a recorded run as Server-Sent Events over HTTP, and a page that shows it.
+
+A module of its own, so that the other commands do not pay for importing an HTTP server.
+"""
+
+import base64
+import errno
+import hashlib
+import http.server
+import ipaddress
+import re
+import secrets
+import socket
+import socketserver
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from http import HTTPStatus
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Any
+
+from .. import Event, __version__
+from ..replay import CursorUnknown, ReplayLog
+
+__all__ = ["Player", "RoundGone", "Server"]
+
+KEEP_ALIVE_SECONDS = 15.0
+# A request whose next bytes do not come for so long is given up, and a client that takes none.
+IDLE_SECONDS = 30.0
+# For so long is read on what a client still sends after its answer: to close a connection with
+# bytes unread resets it, and can lose the answer on its way.
+LINGER_SECONDS = 2.0
+# After how many milliseconds an EventSource connects again; longer at the end of a round, so that
+# people can look at what came of it.
+RETRY_MS = 500
+ROUND_RETRY_MS = 2000
+
+
+class Player:
+    """Plays a recorded run to whoever asks: once, or in rounds.
+
+    - `events`: the run, one event or more; a terminator only at the end.
+    - `speed`: how many times as quick as recorded, above 0; or 0 for all at once.
+    - `is_loop`: whether another round follows.
+
+    A round begins with the first client that asks for it, and has one clock for all of them. In a
+    loop each is a run of its own, with its own stream id. The last two are kept, so that a client
+    that was cut off in the middle of one can see its end.
+
+    `seconds` is how long a round takes. A clock that was set back during the recording costs none.
+    """
+
+    def __init__(
+        self, events: Sequence[Event], *, speed: float = 1.0, is_loop: bool = False
+    ) -> None:
+        self._events = events
+        times = [event.timestamp_ms for event in events]
+        gaps = (max(time - before, 0) for before, time in pairwise(times))
+        # When each event is due, in seconds since the start of the round.
+        self._due = [ms / 1000 / speed if speed else 0.0 for ms in accumulate(gaps, initial=0)]
+        self.seconds = self._due[-1]
+        self.is_loop = is_loop
+        self._name = secrets.token_hex(4)  # of all rounds; a server started again has another
+        self._number = 0  # of the current round
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._logs: dict[str, ReplayLog] = {}  # by stream id: of this round and the one before
+        self._last_cursor = ""  # of a whole round; that of all of them, but for the stream id
+        self._begin_round()
+
+    def _begin_round(self) -> None:
+        """Make what the next round needs, but do not play it yet."""
+        self._number += 1
+        stream_id = f"{self._name}-{self._number}" if self.is_loop else None
+        self._current = ReplayLog(stream_id=stream_id)
+        self._logs[stream_id or ""] = self._current
+        self._thread = threading.Thread(target=self._play, args=(self._current,), daemon=True)
+        if len(self._logs) > 2:
+            del self._logs[next(iter(self._logs))]
+
+    def _play(self, log: ReplayLog) -> None:
+        start = time.monotonic()
+        try:
+            for event, due in zip(self._events, self._due, strict=True):
+                wait = max(start + due - time.monotonic(), 0.0)
+                if self._stop.wait(min(wait, threading.TIMEOUT_MAX)):
+                    return
+                id = log.append(event)
+            self._last_cursor = id.rpartition(":")[2]
+        finally:
+            log.close()
+
+    def frames(self, id: str) -> Generator[bytes, None, None] | None:
+        """Return the frames after an id, as they come, up to the end of its round.
+
+        - `id`: what the client sent as `Last-Event-ID`; empty for the current round as a whole.
+
+        Each item is one or more whole frames. Who has seen the end gets None, or in a loop the
+        next round. Nothing begins before the first item is asked for. Raises RoundGone for an id
+        of a round that is no longer kept, CursorUnknown for one that was never given.
+        """
+        stream_id, _, cursor = id.rpartition(":")
+        with self._lock:
+            log = self._logs.get(stream_id)
+            if log is None and (round := self._old_round(stream_id)) is not None:
+                if cursor == self._last_cursor:
+                    return self._next_round(None)
+                raise RoundGone(
+                    f"round {round}, which has the id {id!r:.60}, is no longer kept: the oldest is"
+                    f" round {self._number - 1}"
+                )
+            log = log or self._current  # which has the empty id, and refuses any other
+        following = log.follow_sync(id, keep_alive=KEEP_ALIVE_SECONDS)
+        if log.ended and not log.after(id):
+            return self._next_round(log) if self.is_loop else None
+        return self._played(following)
+
+    def _old_round(self, stream_id: str) -> int | None:
+        """Return the number of the round that had a stream id, if it is no longer kept."""
+        match = re.fullmatch(f"{self._name}-([1-9][0-9]{{0,15}})", stream_id)
+        return int(match[1]) if match is not None and int(match[1]) < self._number - 1 else None
+
+    def _played(self, following: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+        with self._lock:
+            if self._thread.ident is None:
+                self._thread.start()
+        yield from following
+
+    def _next_round(self, seen: ReplayLog | None) -> Generator[bytes, None, None]:
+        """Yield the frames of the round after one, which has been seen to its end."""
+        with self._lock:
+            if seen is self._current:
+                self._begin_round()
+            log = self._current
+        yield from self._played(log.follow_sync("", keep_alive=KEEP_ALIVE_SECONDS))
+
+    def close(self) -> None:
+        """Stop playing: all frames that were promised end where they are."""
+        self._stop.set()
+        with self._lock:
+            thread = self._thread
+        if thread.ident is not None:
+            thread.join()
+
+
+class RoundGone(LookupError):  # noqa: N818  # named for what it is, like EOFError
+    """An id of a round that is no longer kept."""
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """The HTTP server, bound to its address: `/` is the page, `/events` the run.
+
+    - `host`: a name or an address; `port`: 0 to 65535, 0 for any that is free.
+    - `player`: what it plays; closed with the server.
+    - `drop_after`: after how many events each connection is closed, from 1; None for never.
+
+    `url` is the page's. Raises OSError if it cannot be bound.
+    """
+
+    # Not http.server's own, which asks the network for the host's full name before it starts.
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(
+        self, host: str, port: int, player: Player, *, drop_after: int | None = None
+    ) -> None:
+        self.host = host
+        self.player = player
+        self.drop_after = drop_after
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except UnicodeError:  # a name that is none
+            raise OSError(errno.EINVAL, "no name of a host") from None
+        address: Any  # of two parts or four
+        self.address_family, _, _, _, address = found[0]
+        super().__init__(address, _Connection)
+        name = _UNSPECIFIED.get(host, host)
+        shown = f"[{name}]" if ":" in name else name
+        self.url = f"http://{shown}:{self.socket.getsockname()[1]}/"
+
+    def server_close(self) -> None:
+        super().server_close()
+        self.player.close()
+
+    def shutdown_request(self, request: Any) -> None:
+        with suppress(OSError):
+            request.shutdown(socket.SHUT_WR)
+            end = time.monotonic() + LINGER_SECONDS
+            while (left := end - time.monotonic()) > 0:
+                request.settimeout(left)
+                if not request.recv(65536):
+                    break
+        self.close_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client that went away, or that takes nothing.
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
+# Where a server that is bound to all addresses is found on this machine.
+_UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/?#@\[\]]+)(?::[0-9]*)?")
+_LOCAL = {"localhost", "127.0.0.1", "::1"}
+
+
+class _Connection(http.server.BaseHTTPRequestHandler):
+    """A connection, in a thread of its own: one request after the other."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.0"  # an answer to a request that is none has a head as well
+    timeout = IDLE_SECONDS
+    disable_nagle_algorithm = True  # each token leaves as it comes
+
+    def version_string(self) -> str:
+        return f"axon_events/{__version__}"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log nothing: what a terminal shows is for who has started the server."""
+
+    def _answer_request(self) -> None:
+        # As it was sent: http.server makes one slash of several.
+        path = self.requestline.split()[1].partition("?")[0]
+        if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
+            self.close_connection = True  # a body is not read, and is no next request
+        if not self._has_own_host():
+            return
+        if path not in _PATHS:
+            self.send_error(404, explain="there are / and /events")
+        elif self.command not in ("GET", "HEAD"):
+            self.send_error(405, explain=f"{path} takes GET and HEAD")
+        else:
+            _PATHS[path](self)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = (  # noqa: N815
+        _answer_request
+    )
+
+    def _has_own_host(self) -> bool:
+        """Return whether the request names this server as its host, else answer it.
+
+        A page elsewhere can rebind its own name to this address, and read what it says; but the
+        name in the request is then still its own.
+        """
+        hosts = self.headers.get_all("Host", [])
+        if not hosts and self.request_version == "HTTP/1.0":
+            return True
+        match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        if match is None:
+            self.send_error(
+                400, explain="expected one Host, a name or an address with or without a port"
+            )
+            return False
+        name = match[1].strip("[]").lower()
+        if name in _LOCAL or name in (self.server.host.lower(), self._own_address()):
+            return True
+        self.send_error(403, explain=f"the Host is not this server: it is {self.server.url}")
+        return False
+
+    def _own_address(self) -> str:
+        """Return the address that the client has connected to, as a Host names it."""
+        address = ipaddress.ip_address(self.connection.getsockname()[0].partition("%")[0])
+        return str(getattr(address, "ipv4_mapped", None) or address)
+
+    def _page(self) -> None:
+        try:
+            page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+        except OSError as error:
+            self.send_error(500, explain=f"page.html, of this package: {error.strerror}")
+            return
+        policy = (
+            "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none';"
+            " form-action 'none'; frame-ancestors 'none'"
+        )
+        for tag in ("script", "style"):
+            content = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+            policy += f"; {tag}-src {' '.join(map(_hash, content))}"
+        self._send(
+            200, page.encode(), "text/html; charset=utf-8", {"Content-Security-Policy": policy}
+        )
+
+    def _events(self) -> None:
+        try:
+            frames = self.server.player.frames(self.headers.get("Last-Event-ID", ""))
+        except CursorUnknown as error:
+            self.send_error(404, explain=str(error))
+            return
+        except RoundGone as error:
+            self.send_error(410, explain=str(error))
+            return
+        if frames is None:
+            self._send_head(204, {})
+            return
+        # Its length is not known, and not every proxy takes it in chunks: the end of the
+        # connection is its end.
+        self._send_head(
+            200,
+            {
+                "Content-Type": "text/event-stream",
+                "X-Accel-Buffering": "no",
+                "Connection": "close",
+            },
+        )
+        if self.command == "HEAD":
+            return
+        self.wfile.write(_retry(RETRY_MS))
+        with closing(frames):
+            for piece in _cut(frames, self.server.drop_after):
+                self.wfile.write(piece)
+        if self.server.player.is_loop:
+            self.wfile.write(_retry(ROUND_RETRY_MS))
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer with an error as plain text; http.server calls this as well."""
+        status = HTTPStatus(code)
+        text = f"{code} {status.phrase}: {explain or message or status.description}\n"
+        headers = {"Connection": "close"}
+        if code == 405:
+            headers["Allow"] = "GET, HEAD"
+        self._send(code, text.encode(), "text/plain; charset=utf-8", headers)
+
+    def _send(self, code: int, content: bytes, type: str, headers: dict[str, str]) -> None:
+        self._send_head(
+            code, {"Content-Type": type, "Content-Length": str(len(content)), **headers}
+        )
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def _send_head(self, code: int, headers: dict[str, str]) -> None:
+        self.send_response(code)
+        for name, value in {**_HEADERS, **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+
+_PATHS: dict[str, Callable[[_Connection], None]] = {
+    "/": _Connection._page,
+    "/events": _Connection._events,
+}
+
+_HEADERS = {
+    "Cache-Control": "no-cache",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def _hash(content: str) -> str:
+    """Return what allows a script or a style of that content in a Content-Security-Policy."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+
+
+def _retry(ms: int) -> bytes:
+    return b"retry: %d\n\n" % ms
+
+
+def _cut(frames: Iterable[bytes], drop_after: int | None) -> Iterator[bytes]:
+    """Yield frames up to that many events."""
+    if drop_after is None:
+        yield from frames
+        return
+    for piece in frames:
+        for frame in piece.split(b"\n\n")[:-1]:
+            yield frame + b"\n\n"
+            drop_after -= frame.startswith(b"id:")  # which a comment has not
+            if drop_after == 0:
+                return
