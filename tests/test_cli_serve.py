@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""`serve`: what it says before it serves, and that it ends."""
+
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+import urllib.request
+from pathlib import Path
+from unittest import mock
+
+from axon_events import Event, FlowComplete, FlowStart, jsonl, sse, to_json
+from axon_events.cli import server
+
+from . import CORPUS, PACKAGE, ROOT
+from .terminal import Run, process
+
+UNSTREAMED = CORPUS / "recorded" / "unstreamed.jsonl"
+START = FlowStart("Report", "anthropic", 1000)
+END = FlowComplete("Report", "anthropic", True, 0, 0, 0, 2500, 3500)
+
+
+def lines(*events: Event) -> bytes:
+    return b"".join(to_json(event).encode() + b"\n" for event in events)
+
+
+class Serving(unittest.TestCase):
+    """The server itself is stopped as soon as it begins."""
+
+    def run_command(self, *arguments: object, stdin: bytes = b"") -> Run:
+        with mock.patch.object(server.Server, "serve_forever", side_effect=KeyboardInterrupt):
+            return Run("serve", *arguments, "--port", "0", stdin=stdin)
+
+    def test_it_says_where_and_what(self) -> None:
+        run = self.run_command("-", "--speed", "2", stdin=lines(START, END))
+        self.assertEqual((run.status, run.err), (130, ""))
+        urls = re.findall("http://127.0.0.1:[1-9][0-9]*/[a-z]*", run.out)
+        self.assertEqual(
+            run.out,
+            f"page:   {urls[0]}\nstream: {urls[0]}events\n"
+            "<stdin>: 2 events in 1.25s, from the first client on; Ctrl-C ends it\n",
+        )
+
+    def test_the_name_of_a_file_is_harmless_to_a_terminal(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "ev\x1bil.jsonl")
+            path.write_bytes(lines(START, END))
+            self.assertIn("ev\\x1bil.jsonl: 2 events", self.run_command(path).out)
+
+    def test_the_options_reach_the_server(self) -> None:
+        with mock.patch.object(server, "Server", side_effect=KeyboardInterrupt) as made:
+            options = ("--drop-after", "7", "--loop", "--speed", "0", "--host", "localhost")
+            Run("serve", UNSTREAMED, *options)
+        host, port, player = made.call_args.args
+        self.assertEqual((host, port, made.call_args.kwargs), ("localhost", 8765, {"drop_after": 7}))
+        self.assertEqual((player.is_loop, player.seconds), (True, 0.0))
+
+    def test_a_recording_of_server_sent_events_will_do(self) -> None:
+        encoder = sse.Encoder()
+        stdin = b"retry: 500\n\n" + encoder.encode(START) + encoder.encode(END)
+        self.assertIn("<stdin>: 2 events in 2.50s", self.run_command("-", stdin=stdin).out)
+
+
+class Refusing(unittest.TestCase):
+    def test_wrong_usage_is_2(self) -> None:
+        for option, value, expected in (
+            ("--port", "-1", "a whole number from 0 to 65535, got '-1'"),
+            ("--port", "65536", "a whole number from 0 to 65535, got '65536'"),
+            ("--port", "9" * 5000, f"a whole number from 0 to 65535, got '{'9' * 59}"),
+            ("--port", "\u0663", "a whole number from 0 to 65535, got '\u0663'"),
+            ("--speed", "-0.5", "a number from 0, got '-0.5'"),
+            ("--speed", "nan", "a number from 0, got 'nan'"),
+            ("--speed", "inf", "a number from 0, got 'inf'"),
+            ("--speed", "fast", "a number from 0, got 'fast'"),
+            ("--drop-after", "0", "a whole number from 1 to "),
+        ):
+            with self.subTest(option, value=value[:10]):
+                run = Run("serve", UNSTREAMED, f"{option}={value}")
+                self.assertEqual((run.status, run.out), (2, ""))
+                self.assertIn(f"error: argument {option}: expected {expected}", run.err)
+
+    def test_what_cannot_be_played_is_1(self) -> None:
+        for stdin, said in (
+            (b"", "<stdin>: expected events, got none\n"),
+            (
+                b"{}\n",
+                '<stdin>:1: missing-kind: expected a field "kind", got none (column 2)\n'
+                "<stdin>: expected events, got none\n",
+            ),
+            (
+                lines(START) + b"\xff\n" + lines(END) + b"{}\n",
+                "<stdin>:2: not-utf8: expected UTF-8, got the byte 0xff (column 1)\n"
+                '<stdin>:4: missing-kind: expected a field "kind", got none (column 2)\n',
+            ),
+            (
+                lines(START, END, START, END),
+                "<stdin>:3: after-terminator: expected the file to end with the flow's"
+                " flow_complete, got flow_start: serve plays one flow\n",
+            ),
+        ):
+            with self.subTest(said):
+                run = Run("serve", "-", stdin=stdin)
+                self.assertEqual((run.status, run.out, run.err), (1, said, ""))
+
+    def test_a_file_that_cannot_be_read_is_2(self) -> None:
+        run = Run("serve", CORPUS / "fresh.jsonl")
+        self.assertEqual((run.status, run.out), (2, ""))
+        self.assertTrue(run.err.endswith("fresh.jsonl: No such file or directory\n"))
+
+    def test_an_address_that_cannot_be_had_is_2(self) -> None:
+        player = server.Player([START])
+        with server.Server("127.0.0.1", 0, player) as taken:
+            port = taken.socket.getsockname()[1]
+            run = Run("serve", UNSTREAMED, "--port", port)
+        self.assertEqual((run.status, run.out), (2, ""))
+        error = f"127.0.0.1, port {port}: Address already in use"
+        self.assertEqual(run.err, f"python -m {PACKAGE}: {error}\n")
+        for host in ("", "no host", "x" * 64, "256.1.1.1"):
+            with self.subTest(host):
+                run = Run("serve", UNSTREAMED, "--host", host, "--port", "0")
+                self.assertEqual((run.status, run.out), (2, ""))
+                self.assertRegex(run.err, f"^python -m {PACKAGE}: {host}, port 0: .+\n$")
+
+
+class Process(unittest.TestCase):
+    @unittest.skipIf(sys.platform == "win32", "Ctrl-C reaches a process otherwise there")
+    def test_it_serves_until_ctrl_c(self) -> None:
+        with process("serve", "-", "--port", "0", "--speed", "0") as running:
+            if running.stdin is None or running.stdout is None or running.stderr is None:
+                self.fail("no pipes")
+            running.stdin.write(UNSTREAMED.read_bytes())
+            running.stdin.close()
+            url = re.findall(r"http://\S+", running.stdout.readline().decode())[0]
+            with urllib.request.urlopen(f"{url}events") as answer:
+                events = list(sse.read(answer))
+            running.send_signal(signal.SIGINT)
+            self.assertEqual(running.wait(), 130)
+            self.assertEqual(running.stderr.read(), b"")
+        with open(UNSTREAMED, "rb") as file:
+            self.assertEqual(events, list(jsonl.read(file)))
+
+    def test_the_other_commands_do_not_load_it(self) -> None:
+        code = f"import sys, {PACKAGE}.cli; print([m for m in sys.modules if m.startswith('http')])"
+        run = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=ROOT
+        )
+        self.assertEqual((run.stdout, run.stderr), ("[]\n", ""))
+
+
+if __name__ == "__main__":
+    unittest.main()
