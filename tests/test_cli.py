@@ -36,6 +36,7 @@ class Usage(unittest.TestCase):
             ("check", "a", "--json", "--quiet"),
             ("show",),
             ("show", "a", "b"),
+            ("serve",),
             ("verify", "--fresh"),
         ):
             with self.subTest(arguments):
@@ -46,7 +47,7 @@ class Usage(unittest.TestCase):
     def test_help_is_0_and_names_the_commands(self) -> None:
         run = Run("--help")
         self.assertEqual((run.status, run.err), (0, ""))
-        for command in ("check", "show", "verify"):
+        for command in ("check", "show", "serve", "verify"):
             self.assertIn(command, run.out)
             self.assertIn("Exit status: ", Run(command, "--help").out)
 
@@ -147,7 +148,7 @@ class Closed(unittest.TestCase):
             self.assertEqual(found, status)
 
     def test_a_closed_stdin_cannot_be_read(self) -> None:
-        for command in ("show", "check"):
+        for command in ("show", "check", "serve"):
             err = io.StringIO()
             with (
                 self.subTest(command),

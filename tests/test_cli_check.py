@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 import axon_events
-from axon_events import Event, FlowComplete, FlowStart, StepStart, cli, order, to_json
+from axon_events import Event, FlowComplete, FlowStart, StepStart, cli, order, sse, to_json
 from axon_events.cli.lines import Lines
 
 from . import CORPUS, PACKAGE
@@ -178,6 +178,39 @@ class FileLines(unittest.TestCase):
         run = check(lines(StepStart(noise, 0, noise, 0)) + noise.encode())
         for line in run.out.removesuffix("\n").split("\n"):
             self.assertTrue(line.isprintable(), line)
+
+
+class ServerSentEvents(unittest.TestCase):
+    """A stream as a server sends it, with the faults of its frames and of its order."""
+
+    def stream(self, *events: Event) -> bytes:
+        return b"retry: 500\n\n" + b"".join(map(sse.Encoder().encode, events))
+
+    def test_a_good_one(self) -> None:
+        self.assertEqual(
+            (check(self.stream(START, END)).status, check(self.stream(START, END)).out),
+            (0, "<stdin>: completed: 2 events, 0 violations\n"),
+        )
+
+    def test_violations_stand_at_their_frames(self) -> None:
+        run = check(self.stream(START, STEP, STEP) + b"data: {}\n\n")
+        self.assertEqual(run.status, 1)
+        found = re.findall(r"^<stdin>:([0-9]+): ([a-z-]+): ", run.out, re.M)
+        self.assertEqual(
+            found, [("11", "step-repeated"), ("15", "missing-kind"), ("16", "not-terminated")]
+        )
+
+    def test_many_flows(self) -> None:
+        run = check(self.stream(START, END) + self.stream(START, STEP, START, END), "--many")
+        self.assertEqual(
+            run.out.splitlines(),
+            [
+                "<stdin>:3: completed: 2 events, 0 violations",
+                f"<stdin>:20: {not_terminated(START, STEP)}",
+                "<stdin>:13: truncated: 2 events, 1 violation",
+                "<stdin>:21: completed: 2 events, 0 violations",
+            ],
+        )
 
 
 class Many(unittest.TestCase):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-from axon_events import DecodeError, to_json
+from axon_events import DecodeError, Event, sse, to_json
 from axon_events.cli.lines import Lines
 
 from .samples import EVENTS
@@ -75,6 +75,88 @@ class Reading(unittest.TestCase):
         with self.assertRaises(OSError) as caught:
             Lines("/there/is/none")
         self.assertEqual(caught.exception.filename, "/there/is/none")
+
+
+class ServerSentEvents(unittest.TestCase):
+    def found(self, content: bytes) -> list[tuple[int, Event | str]]:
+        """Return what there is, and the line of each; of an error its reason."""
+        found: list[tuple[int, Event | str]] = []
+        with recorded(content) as path, Lines(path) as lines:
+            for event in lines.events():
+                if isinstance(event, DecodeError):
+                    self.assertEqual(event.lineno, lines.lineno)
+                    found.append((lines.lineno, event.reason))
+                else:
+                    found.append((lines.lineno, event))
+            self.last = lines.lineno
+        return found
+
+    def test_they_are_told_by_the_first_line_that_is_not_blank(self) -> None:
+        frame = b"data: " + CONTENT.splitlines()[0] + b"\n\n"
+        for first in (
+            b"",
+            b"event:\n\n",
+            b"id: 7\n\n",
+            b"retry: 500\n\n",
+            b": hello\n",
+        ):
+            for blank in (b"", b"\n", b" \r\n\t\n"):
+                with self.subTest(first, blank=blank):
+                    ((line, event),) = self.found(blank + first + frame)
+                    self.assertEqual(event, EVENTS[0])
+                    before = (blank + first).removesuffix(b": hello\n")
+                    self.assertEqual(line, before.count(b"\n") + 1)
+        self.assertEqual(self.found(b"\xef\xbb\xbf" + frame), [(1, EVENTS[0])])
+        for first in (b"data\n", b"fresh: 1\n", b" data:\n", b"{}\n"):
+            (_, reason), *_ = self.found(first + frame)
+            self.assertIn(reason, ("not-json", "missing-kind"))
+
+    def test_events_stand_at_the_first_lines_of_their_frames(self) -> None:
+        encoder = sse.Encoder("run")
+        stream = b"".join(map(encoder.encode, EVENTS))
+        expected = [(4 * n + 1, event) for n, event in enumerate(EVENTS)]
+        for end in (b"\n", b"\r\n", b"\r"):
+            with self.subTest(end):
+                self.assertEqual(self.found(stream.replace(b"\n", end)), expected)
+                self.assertEqual(self.last, 4 * len(EVENTS))
+
+    def test_what_is_no_event_is_skipped_or_named(self) -> None:
+        start, end = (to_json(event).encode() for event in (EVENTS[0], EVENTS[-1]))
+        found = self.found(
+            b": a comment\n\nevent: fresh\ndata: {}\n\ndata: {}\nid: 7\n\n\n"
+            b"event: step_token\ndata: "
+            + start
+            + b"\n\nid: 8\n\ndata: "
+            + end
+            + b"\n\ndata: \xff\n\n"
+        )
+        self.assertEqual(
+            found,
+            [(6, "missing-kind"), (10, "kind-mismatch"), (15, EVENTS[-1]), (17, "not-json")],
+        )
+
+    def test_a_frame_cut_short_is_named(self) -> None:
+        frame = b"data: " + CONTENT.splitlines()[0] + b"\n"
+        for cut in (frame, frame[:-1], b"event: flow_start\n", b"d"):
+            with self.subTest(cut):
+                found = self.found(frame + b"\n" + cut)
+                self.assertEqual(found, [(1, EVENTS[0]), (3, "cut-line")])
+        self.assertEqual(self.found(frame + b"\n: a comm"), [(1, EVENTS[0])])
+        self.assertEqual(self.last, 3)
+
+    def test_a_complaint_names_the_column_if_there_is_one(self) -> None:
+        stream = b"data: {}\n\ndata: x"
+        with recorded(stream) as path, Lines(path) as lines:
+            errors = [event for event in lines.events() if isinstance(event, DecodeError)]
+            self.assertEqual(
+                [lines.complaint(error) for error in errors],
+                [
+                    f'{path}:1: missing-kind: expected a field "kind", got none, in the data of'
+                    " the frame with the id '' (column 2)",
+                    f"{path}:3: cut-line: expected a blank line, which ends a frame, got the end of"
+                    " the file in the middle of one",
+                ],
+            )
 
 
 class Progress(unittest.TestCase):

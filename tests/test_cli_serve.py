@@ -55,7 +55,9 @@ class Serving(unittest.TestCase):
             options = ("--drop-after", "7", "--loop", "--speed", "0", "--host", "localhost")
             Run("serve", UNSTREAMED, *options)
         host, port, player = made.call_args.args
-        self.assertEqual((host, port, made.call_args.kwargs), ("localhost", 8765, {"drop_after": 7}))
+        self.assertEqual(
+            (host, port, made.call_args.kwargs), ("localhost", 8765, {"drop_after": 7})
+        )
         self.assertEqual((player.is_loop, player.seconds), (True, 0.0))
 
     def test_a_recording_of_server_sent_events_will_do(self) -> None:

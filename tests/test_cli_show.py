@@ -23,6 +23,7 @@ from axon_events import (
     StepStart,
     StepToken,
     ToolCall,
+    sse,
     to_json,
 )
 from axon_events.cli import show
@@ -113,6 +114,22 @@ class Pipe(unittest.TestCase):
         )
         self.assertIn("<stdin>:6: cut-line: expected a whole line, got the end", run.out)
         self.assertTrue(run.out.endswith("in 1.500s; 3 lines could not be decoded\n"), run.out)
+
+    def test_a_stream_of_server_sent_events_is_shown_as_it_comes(self) -> None:
+        encoder = sse.Encoder()
+        with process("show", "-") as running:
+            if running.stdin is None or running.stdout is None:
+                self.fail("no pipes")
+            running.stdin.write(b"retry: 500\n\n" + encoder.encode(START))
+            running.stdin.flush()
+            self.assertIn(b"  flow_start     'Report'", running.stdout.readline())
+            running.stdin.write(b": keep-alive\n\n" + encoder.encode(END) + b"data: {}\n\nid: 9")
+            running.stdin.close()
+            _, *rest = running.stdout.read().splitlines()
+            self.assertEqual(running.wait(), 1)
+        self.assertTrue(rest[0].startswith(b"<stdin>:13: missing-kind: "), rest)
+        self.assertTrue(rest[1].startswith(b"<stdin>:15: cut-line: expected a blank line"), rest)
+        self.assertTrue(rest[2].startswith(b"completed: 'Report' succeeded: "), rest)
 
     def test_nothing_in_a_text_breaks_the_line(self) -> None:
         noise = "\x1b[31m\r\n\u2028\u202e\0"

@@ -85,6 +85,7 @@ class Player:
 
     def _play(self, log: ReplayLog) -> None:
         start = time.monotonic()
+        id = ""
         try:
             for event, due in zip(self._events, self._due, strict=True):
                 wait = max(start + due - time.monotonic(), 0.0)
@@ -213,7 +214,7 @@ _LOCAL = {"localhost", "127.0.0.1", "::1"}
 class _Connection(http.server.BaseHTTPRequestHandler):
     """A connection, in a thread of its own: one request after the other."""
 
-    server: Server
+    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]  # no other makes one
     protocol_version = "HTTP/1.1"
     default_request_version = "HTTP/1.0"  # an answer to a request that is none has a head as well
     timeout = IDLE_SECONDS

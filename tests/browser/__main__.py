@@ -98,14 +98,17 @@ class Page(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.browser = cls.enterClassContext(Browser())
+        cls.browser = Browser()
+        cls.addClassCleanup(cls.browser.close)
         kinds = json.dumps([cls.kind for cls in KINDS])
         cls.browser.command(
             "Page.addScriptToEvaluateOnNewDocument", source=RECORDER.replace("KINDS", kinds)
         )
 
     def setUp(self) -> None:
-        self.scratch = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.scratch = Path(scratch.name)
         self.browser.open("about:blank")  # the page of the test before goes on otherwise
         self.browser.complaints()
         self.browser.look(1000, "light")
@@ -120,11 +123,10 @@ class Page(unittest.TestCase):
             recording = path
         port = () if "--port" in options else ("--port", "0")
         with process("serve", recording, *port, *options) as running:
-            assert running.stdout is not None and running.stderr is not None
-            url = re.search(rb"http://\S+", running.stdout.readline())
-            self.assertIsNotNone(url)
-            assert url is not None
-            yield url[0].decode()
+            if running.stdout is None or running.stderr is None:
+                self.fail("no pipes")
+            (url,) = re.findall(rb"http://\S+", running.stdout.readline())
+            yield url.decode()
             running.kill()
             self.assertEqual(running.stderr.read(), b"")
 

@@ -9,7 +9,6 @@ import re
 import subprocess
 import urllib.error
 import urllib.request
-from types import TracebackType
 from typing import Any
 
 ARGUMENTS = ["--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
@@ -17,7 +16,7 @@ SCRIPT_SECONDS = 120
 
 
 class Browser:
-    """Chromium without a window, by its chromedriver; to be used in a `with`."""
+    """Chromium without a window, by its chromedriver."""
 
     def __init__(self) -> None:
         self._driver = subprocess.Popen(
@@ -53,15 +52,8 @@ class Browser:
                 return f"http://127.0.0.1:{port[1]}"
         raise RuntimeError("chromedriver did not start")
 
-    def __enter__(self) -> "Browser":
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the browser and its driver."""
         try:
             self._send("DELETE", "")
         finally:
