@@ -58,7 +58,7 @@ class Serving(unittest.TestCase):
         self.assertEqual(
             (host, port, made.call_args.kwargs), ("localhost", 8765, {"drop_after": 7})
         )
-        self.assertEqual((player.is_loop, player.seconds), (True, 0.0))
+        self.assertEqual((player._is_loop, player.seconds), (True, 0.0))
 
     def test_a_recording_of_server_sent_events_will_do(self) -> None:
         encoder = sse.Encoder()
@@ -143,6 +143,23 @@ class Process(unittest.TestCase):
             self.assertEqual(running.stderr.read(), b"")
         with open(UNSTREAMED, "rb") as file:
             self.assertEqual(events, list(jsonl.read(file)))
+
+    @unittest.skipIf(sys.platform == "win32", "Ctrl-C reaches a process otherwise there")
+    def test_ctrl_c_ends_the_streams_as_well(self) -> None:
+        with process("serve", "-", "--port", "0") as running:
+            if running.stdin is None or running.stdout is None or running.stderr is None:
+                self.fail("no pipes")
+            late = FlowComplete("Report", "anthropic", True, 0, 0, 0, 0, 10**9)
+            running.stdin.write(lines(START, late))
+            running.stdin.close()
+            url = re.findall(r"http://\S+", running.stdout.readline().decode())[0]
+            with urllib.request.urlopen(f"{url}events") as answer:
+                while not answer.readline().startswith(b"data: "):
+                    pass
+                running.send_signal(signal.SIGINT)
+                self.assertEqual(answer.read(), b"\n")
+            self.assertEqual(running.wait(), 130)
+            self.assertEqual(running.stderr.read(), b"")
 
     def test_the_other_commands_do_not_load_it(self) -> None:
         code = f"import sys, {PACKAGE}.cli; print([m for m in sys.modules if m.startswith('http')])"

@@ -407,6 +407,8 @@ class Loop(unittest.TestCase):
     def test_at_the_end_of_a_round_it_asks_for_a_pause(self) -> None:
         with serving(is_loop=True) as running:
             self.assertTrue(stream(running).body.endswith(b"\n\nretry: 2000\n\n"))
+        with serving(is_loop=True, drop_after=3) as running:
+            self.assertEqual(stream(running).body.count(b"retry: "), 1)
 
 
 class Requests(unittest.TestCase):

@@ -64,7 +64,7 @@ class Player:
         # When each event is due, in seconds since the start of the round.
         self._due = [ms / 1000 / speed if speed else 0.0 for ms in accumulate(gaps, initial=0)]
         self.seconds = self._due[-1]
-        self.is_loop = is_loop
+        self._is_loop = is_loop
         self._name = secrets.token_hex(4)  # of all rounds; a server started again has another
         self._number = 0  # of the current round
         self._lock = threading.Lock()
@@ -76,7 +76,7 @@ class Player:
     def _begin_round(self) -> None:
         """Make what the next round needs, but do not play it yet."""
         self._number += 1
-        stream_id = f"{self._name}-{self._number}" if self.is_loop else None
+        stream_id = f"{self._name}-{self._number}" if self._is_loop else None
         self._current = ReplayLog(stream_id=stream_id)
         self._logs[stream_id or ""] = self._current
         self._thread = threading.Thread(target=self._play, args=(self._current,), daemon=True)
@@ -118,7 +118,7 @@ class Player:
             log = log or self._current  # which has the empty id, and refuses any other
         following = log.follow_sync(id, keep_alive=KEEP_ALIVE_SECONDS)
         if log.ended and not log.after(id):
-            return self._next_round(log) if self.is_loop else None
+            return self._next_round(log) if self._is_loop else None
         return self._played(following)
 
     def _old_round(self, stream_id: str) -> int | None:
@@ -131,6 +131,8 @@ class Player:
             if self._thread.ident is None:
                 self._thread.start()
         yield from following
+        if self._is_loop:
+            yield _retry(ROUND_RETRY_MS)
 
     def _next_round(self, seen: ReplayLog | None) -> Generator[bytes, None, None]:
         """Yield the frames of the round after one, which has been seen to its end."""
@@ -315,8 +317,6 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         with closing(frames):
             for piece in _cut(frames, self.server.drop_after):
                 self.wfile.write(piece)
-        if self.server.player.is_loop:
-            self.wfile.write(_retry(ROUND_RETRY_MS))
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer with an error as plain text; http.server calls this as well."""
