@@ -6,13 +6,19 @@ import contextlib
 import dataclasses
 import inspect
 import io
+import os
 import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import unittest
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
 
-from axon_events import EVENT_TYPES
+from axon_events import EVENT_TYPES, jsonl
 from axon_events.order import RULES, Rule
 
 from . import PACKAGE, ROOT
@@ -28,6 +34,36 @@ def blocks(language: str) -> list[str]:
     return found
 
 
+SERVE = """
+import itertools
+import sys
+
+from axon_events import jsonl
+
+with open(sys.argv[1], "rb") as file:
+    for event in itertools.islice(jsonl.read(file), int(sys.argv[2])):
+        log.append(event)
+server = make_server("127.0.0.1", int(sys.argv[3]), app, Server)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+@contextlib.contextmanager
+def served(program: Path, recording: Path, count: int, *, port: int) -> Iterator[int]:
+    """Run a server of the first events of a recording, give its port, and kill it at last."""
+    with subprocess.Popen(
+        [sys.executable, program, recording, str(count), str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as server:
+        try:
+            yield int(server.stdout.readline())  # type: ignore[union-attr]  # it is a pipe
+        finally:
+            server.kill()
+
+
 @unittest.skipIf(PACKAGE != "axon_events", "the README calls the package by its own name")
 class Readme(unittest.TestCase):
     def test_the_snippets_print_what_their_comments_say(self) -> None:
@@ -38,7 +74,8 @@ class Readme(unittest.TestCase):
             said += output.split("\n# ") if output else []
             out = io.StringIO()
             with self.subTest(snippet):
-                with contextlib.redirect_stdout(out):
+                # The standard library's server logs each request on stderr.
+                with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
                     exec(compile(snippet, "README.md", "exec"), {})
                 printed = out.getvalue().splitlines()
                 self.assertEqual(len(printed), len(said))
@@ -46,6 +83,26 @@ class Readme(unittest.TestCase):
                     if comment.endswith("…"):
                         line = line[: len(comment) - 1] + "…"
                     self.assertEqual(line, comment)
+
+    def test_its_client_goes_on_after_the_server_was_killed(self) -> None:
+        (application,) = (block for block in blocks("python") if "make_server" in block)
+        (client,) = (block for block in blocks("python") if "def events_of" in block)
+        names: dict[str, Any] = {}
+        exec(compile(client, "README.md", "exec"), names)
+        recording = ROOT / "corpus" / "recorded" / "report.jsonl"
+        with recording.open("rb") as file:
+            events = list(jsonl.read(file))
+        # The application with the first events of the recording in its log.
+        program = application.partition("\nserver = ")[0] + SERVE
+        with tempfile.TemporaryDirectory() as folder, mock.patch("time.sleep"):
+            path = Path(folder) / "server.py"
+            path.write_text(program, "utf-8")
+            with served(path, recording, 300, port=0) as port:
+                client = names["events_of"](f"http://127.0.0.1:{port}/")
+                received = [next(client) for _ in range(300)]
+            with served(path, recording, len(events), port=port):
+                received += client
+        self.assertEqual(received, events)
 
     def test_the_first_example_has_ten_lines(self) -> None:
         self.assertLessEqual(blocks("python")[0].count("\n"), 10)
