@@ -6,7 +6,9 @@
 PYTHON ?= python3
 REFERENCE = cargo run --quiet --release --locked --manifest-path corpus/reference/Cargo.toml --
 
-.PHONY: help test verify corpus corpus-check lint types coverage bench clean
+export DEST
+
+.PHONY: help test verify vendor corpus corpus-check lint types coverage bench clean
 
 help: ## Print the tasks
 	@grep -E '^[a-z-]+: ##' Makefile | sed 's/: ## /\t/' | expand -t 16
@@ -16,6 +18,9 @@ test: ## Run the tests; needs nothing but Python
 
 verify: ## Check this copy against the corpus
 	$(PYTHON) -m axon_events verify
+
+vendor: ## Copy the package and the corpus: make vendor DEST=path [FORCE=1]
+	@$(PYTHON) -m tools.vendor $(if $(filter 1,$(FORCE)),--force) -- "$$DEST"
 
 corpus: ## Let the reference write what it writes into the corpus
 	$(REFERENCE) write corpus

@@ -17,19 +17,25 @@ from .. import __version__
 from . import check, serve, show, verify
 from .text import escaped
 
-__all__ = ["main"]
+__all__ = ["main", "script"]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def script() -> int:
+    """Run the command line as `axon-events`, the script that an installation has."""
+    return main(program="axon-events")
+
+
+def main(argv: Sequence[str] | None = None, *, program: str | None = None) -> int:
     """Run the command line with these arguments (default: the process's own).
 
+    `program` is what it is called by (default: `python -m` and the name of the package).
     Returns the exit status: 0 good, 1 a fault in the input, 2 an unreadable file, 130 after
     Ctrl-C. Raises SystemExit with 2 for wrong usage.
     """
     # Whatever name the folder was copied under is the name to call it by.
     package = __name__.rpartition(".")[0]
     parser = argparse.ArgumentParser(
-        prog=f"python -m {package}",
+        prog=program or f"python -m {package}",
         description="Check, show and play recorded flows; verify this copy.",
     )
     parser.add_argument("--version", action="version", version=f"axon_events {__version__}")

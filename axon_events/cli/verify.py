@@ -23,7 +23,8 @@ from .. import (
 from .._catalog import shown_int
 from ..order import Rule, StreamChecker
 from ..sse import Decoder, Encoder
-from .text import count
+from . import vendored
+from .text import count, escaped
 
 __all__ = ["add_parser", "default_corpus"]
 
@@ -41,8 +42,10 @@ def add_parser(commands: Any) -> None:
         help="check this copy of the package against the corpus",
         description="Hold this very copy of the package against the corpus: write and read every"
         " entry, decide every case, judge every stream, read and write every frame, write every"
-        " recorded event again, and compare with what the corpus says.",
-        epilog="Exit status: 0 no difference; 1 differences; 2 the corpus cannot be read.",
+        " recorded event again, and compare with what the corpus says. If make vendor has copied"
+        " it, compare each file with what was copied.",
+        epilog="Exit status: 0 no difference; 1 differences or edited files; 2 the corpus cannot"
+        " be read.",
     )
     parser.add_argument(
         "corpus",
@@ -67,6 +70,11 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
         raise FileNotFoundError(
             errno.ENOENT, "neither here nor beside the package: name it, verify CORPUS", "corpus"
         )
+    edits = vendored.edits(Path(__file__).parents[1])
+    for file, edit in edits or ():
+        yield 1
+        if not arguments.json:
+            print(f"{escaped(file)}: {edit}")
     files = []
     differences = []
     for checked in _checks(corpus):
@@ -83,16 +91,20 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
     if arguments.json:
         result = {
             "axon_events": __version__,
+            "edits": edits and [{"file": file, "edit": edit} for file, edit in edits],
             "agrees": not differences,
             "files": files,
             "differences": differences,
         }
         print(json.dumps(result, indent=2))
-    elif differences:
-        number = count(len(differences), "difference")
-        print(f"axon_events {__version__} differs from the corpus: {number}")
-    else:
-        print(f"axon_events {__version__} agrees with the corpus")
+        return
+    judgement = "agrees with the corpus"
+    if differences:
+        judgement = f"differs from the corpus: {count(len(differences), 'difference')}"
+    if edits is not None:
+        edited = f"was edited: {count(len(edits), 'file')}" if edits else "is as it was vendored"
+        judgement += f"; it {edited}"
+    print(f"axon_events {__version__} {judgement}")
 
 
 @dataclass(frozen=True)
