@@ -17,7 +17,6 @@ from pathlib import Path
 PACKAGE = "axon_events"  # or, to test another copy, "host._vendor.axon_events"
 
 ROOT = Path(__file__).resolve().parent.parent
-CORPUS = ROOT / "corpus"
 
 
 def _alias(name: str) -> None:
@@ -32,6 +31,11 @@ def _alias(name: str) -> None:
 
 if PACKAGE != "axon_events":
     _alias(PACKAGE)
+
+# The one beside the package, as `make vendor` leaves them; beside an installed one there is none.
+CORPUS = Path(importlib.import_module(PACKAGE).__path__[0]).resolve().parent / "corpus"
+if not CORPUS.is_dir():
+    CORPUS = ROOT / "corpus"
 
 # What was raised where nobody could catch it. A test that expects such a call replaces the hook.
 _uncaught: list[str] = []

@@ -157,7 +157,15 @@ def mutants(source: str) -> Iterator[tuple[int, str, str]]:
 def survives(module: str, source: str) -> bool:
     """Run the suite with this source for the module; tell whether nothing fails."""
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("axon_events", "tests", "corpus", "README.md", "Makefile"):
+        for name in (
+            "axon_events",
+            "tests",
+            "corpus",
+            "tools",
+            "README.md",
+            "VENDORING.md",
+            "Makefile",
+        ):
             path = ROOT / name
             if path.is_dir():
                 ignored = shutil.ignore_patterns("target", "__pycache__")

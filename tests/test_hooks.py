@@ -10,7 +10,7 @@ from . import ROOT
 
 NOISY = """
 import sys, threading, unittest
-import tests
+import {tests} as tests
 
 class Noisy(unittest.TestCase):
     def test_noise(self):
@@ -36,7 +36,13 @@ class Hooks(unittest.TestCase):
         ):
             with self.subTest(body):
                 run = subprocess.run(
-                    [sys.executable, "-W", "error", "-c", NOISY.format(body=body)],
+                    [
+                        sys.executable,
+                        "-W",
+                        "error",
+                        "-c",
+                        NOISY.format(body=body, tests=__package__),
+                    ],
                     capture_output=True,
                     text=True,
                     cwd=ROOT,

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -64,14 +64,14 @@ def write(dest: Path, files: Mapping[str, bytes]) -> None:
         undo.pop_all()
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Copy; return 0, or 1 if that would lose edits, or 2 if the folder will not do."""
     parser = argparse.ArgumentParser(
         prog="make vendor", description="Copy the package and the corpus, and record the copy."
     )
     parser.add_argument("dest", metavar="DEST", help="the folder that is to have the copy")
     parser.add_argument("--force", action="store_true", help="overwrite what was edited there")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
 
     def complain(text: str) -> None:
         print(f"make vendor: {text}", file=sys.stderr)
