@@ -8,6 +8,7 @@ The package's whole suite, and mypy --strict, run there in tests/host.py.
 import contextlib
 import importlib
 import io
+import itertools
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -63,6 +64,19 @@ def files_of(root: Path) -> dict[str, bytes]:
     }
 
 
+def failing_once(after: int, fault: BaseException) -> Callable[[Any, Any], None]:
+    """Return an `os.rename` that raises the fault once, after so many calls."""
+    rename = os.rename
+    calls = itertools.count()
+
+    def renamed(source: Any, target: Any) -> None:
+        if next(calls) == after:
+            raise fault
+        rename(source, target)
+
+    return renamed
+
+
 class Vendor:
     """A run of `tools.vendor` inside this process: `status`, `out` and `err`."""
 
@@ -74,11 +88,12 @@ class Vendor:
         self.out, self.err = out.getvalue(), err.getvalue()
 
 
-@unittest.skipIf(sys.platform == "win32", "the page's commands are for a POSIX shell")
+@unittest.skipIf(shutil.which("make") is None, "the page's commands are for make and a shell")
 class Page(unittest.TestCase):
     """VENDORING.md, in a repository of its own."""
 
     host: Host
+    older: Path
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -86,34 +101,41 @@ class Page(unittest.TestCase):
         cls.addClassCleanup(temporary.cleanup)
         folder = Path(temporary.name)
         cls.host = Host(folder)
-        older = older_checkout(folder / "older")
-        run = cls.host.run(f'make -C {older} vendor DEST="$PWD/plugin/_vendor"')
-        if run.returncode:
-            raise AssertionError(run.stdout)
+        cls.older = older_checkout(folder / "older")
+        for command in (
+            'make -C ../axon_events vendor DEST="$PWD/host/_vendor"',
+            f'make -C {cls.older} vendor DEST="$PWD/plugin/_vendor"',
+            "touch host/_vendor/__init__.py",
+        ):
+            run = cls.host.run(command)
+            if run.returncode:
+                raise AssertionError(run.stdout)
 
     def assert_runs(self, command: str) -> str:
         run = self.host.run(command)
         self.assertEqual(run.returncode, 0, f"{command}\n{run.stdout}")
         return run.stdout
 
-    def test_1_its_commands_run(self) -> None:
+    def test_its_commands_run(self) -> None:
         suite = "python3 -W error -m unittest discover -t . -s axon_events_tests"
         self.assertIn(suite, commands())
         said = ""
         for command in commands():
+            if "sha256sum -c" in command and shutil.which("sha256sum") is None:
+                continue
             with self.subTest(command):
                 # All of the suite is what runs this test; its quickest part stands for it.
-                part = " -p 'test_[ce][ox]*.py'" * (command == suite)
+                part = " -p test_corpus.py" * (command == suite)
                 said += self.assert_runs(command + part)
-        self.assertRegex(said, r"Ran [1-9][0-9] tests")
+        self.assertRegex(said, r"Ran [1-9][0-9]* tests")
         self.assertIn(f"_vendor: axon_events {VERSION}, ", said)
         self.assertIn(" agrees with the corpus; it is as it was vendored\n", said)
         self.assertNotIn("FAILED", said)
 
-    def test_2_the_suite_of_the_repository_runs(self) -> None:
+    def test_the_suite_of_the_repository_runs(self) -> None:
         self.assertRegex(self.assert_runs(HOST_SUITE), r"Ran 1 test .*\n\nOK\n")
 
-    def test_3_its_example_prints_what_its_comment_says(self) -> None:
+    def test_its_example_prints_what_its_comment_says(self) -> None:
         (example,) = blocks("python")
         self.assertIn("  # False True\n", example)
         run = subprocess.run(
@@ -124,14 +146,14 @@ class Page(unittest.TestCase):
         )
         self.assertEqual((run.returncode, run.stdout, run.stderr), (0, "False True\n", ""))
 
-    def test_4_it_shows_a_record(self) -> None:
+    def test_it_shows_a_record(self) -> None:
         (shown,) = blocks("text")
         pattern = re.sub("[0-9a-f]{64}", "[0-9a-f]{64}", re.escape(shown).replace("…\\\n", ""))
         pattern = pattern.replace(re.escape("0.1.0"), re.escape(VERSION))
         record = (self.host.root / "host" / "_vendor" / RECORD).read_text("utf-8")
         self.assertRegex(record, r"\A" + pattern)
 
-    def test_5_an_older_copy_in_this_process_exchanges_json(self) -> None:
+    def test_an_older_copy_in_this_process_exchanges_json(self) -> None:
         ours, theirs = self.imported("host"), self.imported("plugin")
         self.assertEqual((ours.__version__, theirs.__version__), (VERSION, OLDER))
         for event in EVENTS:
@@ -165,26 +187,24 @@ class Page(unittest.TestCase):
         with path, modules:
             return importlib.import_module(f"{owner}._vendor.axon_events")
 
-    def test_6_an_update_of_the_older_copy(self) -> None:
-        vendored = self.host.root / "plugin" / "_vendor"
+    def test_an_update_of_the_older_copy(self) -> None:
+        vendored = self.host.root / "late" / "_vendor"
+        verify = "python3 -W error -m late._vendor.axon_events verify"
+        as_vendored = "agrees with the corpus; it is as it was vendored\n"
+        self.assert_runs(f'make -C {self.older} vendor DEST="$PWD/late/_vendor"')
+        self.assert_runs("touch late/_vendor/__init__.py")
         self.assertIn("axon_events/totals.py", files_of(vendored))
-        self.assert_runs("touch plugin/_vendor/__init__.py")
-        verify = "python3 -W error -m plugin._vendor.axon_events verify"
-        self.assertIn(
-            f"\naxon_events {OLDER} agrees with the corpus; it is as", self.assert_runs(verify)
-        )
+        self.assertIn(f"\naxon_events {OLDER} {as_vendored}", self.assert_runs(verify))
 
-        said = self.assert_runs('make -C ../axon_events vendor DEST="$PWD/plugin/_vendor"')
-        self.assertIn(f"plugin/_vendor: axon_events {VERSION}, ", said)
+        said = self.assert_runs('make -C ../axon_events vendor DEST="$PWD/late/_vendor"')
+        self.assertIn(f"late/_vendor: axon_events {VERSION}, ", said)
         found = files_of(vendored)
         self.assertIn("__init__.py", found)
         self.assertIn("axon_events/summary.py", found)
         self.assertNotIn("axon_events/totals.py", found)
-        self.assertIn(
-            f"\naxon_events {VERSION} agrees with the corpus; it is as", self.assert_runs(verify)
-        )
+        self.assertIn(f"\naxon_events {VERSION} {as_vendored}", self.assert_runs(verify))
 
-    def test_7_an_edit_is_kept_until_it_is_forced(self) -> None:
+    def test_an_edit_is_kept_until_it_is_forced(self) -> None:
         again = 'make -C ../axon_events vendor DEST="$PWD/host/_vendor"'
         verify = "python3 -W error -m host._vendor.axon_events verify"
         self.assert_runs("echo '# edited' >> host/_vendor/axon_events/order.py")
@@ -200,7 +220,7 @@ class Page(unittest.TestCase):
         self.assert_runs(again + " FORCE=1")
         self.assert_runs(verify)
 
-    def test_8_make_without_a_folder_says_how(self) -> None:
+    def test_make_without_a_folder_says_how(self) -> None:
         run = self.host.run("make -C ../axon_events vendor")
         self.assertEqual(run.returncode, 2)
         self.assertIn("make vendor: name the folder that is to have the copy, make v", run.stdout)
@@ -333,21 +353,11 @@ class Copying(unittest.TestCase):
         self.assert_vendors()
         (self.dest / "axon_events" / "order.py").write_bytes(b"edited")
         before = files_of(self.folder)
-        rename = os.rename
         for fault in (OSError(28, "No space left on device", "x"), KeyboardInterrupt()):
             for failing in range(6):
-                calls = 0
-
-                def fails_once(source: Any, target: Any) -> None:
-                    nonlocal calls
-                    calls += 1
-                    if calls == failing + 1:
-                        raise fault
-                    rename(source, target)
-
                 with (
                     self.subTest(fault, failing=failing),
-                    mock.patch("os.rename", side_effect=fails_once),
+                    mock.patch("os.rename", failing_once(failing, fault)),
                 ):
                     if isinstance(fault, OSError):
                         run = Vendor(self.dest, "--force")
@@ -356,7 +366,6 @@ class Copying(unittest.TestCase):
                     else:
                         with self.assertRaises(KeyboardInterrupt):
                             Vendor(self.dest, "--force")
-                    self.assertGreater(calls, failing)
                     self.assertEqual(files_of(self.folder), before)
 
     def test_a_folder_that_will_not_do_is_2(self) -> None:
