@@ -91,7 +91,7 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
     if arguments.json:
         result = {
             "axon_events": __version__,
-            "edits": edits and [{"file": file, "edit": edit} for file, edit in edits],
+            "edits": None if edits is None else [{"file": f, "edit": edit} for f, edit in edits],
             "agrees": not differences,
             "files": files,
             "differences": differences,
