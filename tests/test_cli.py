@@ -54,6 +54,16 @@ class Usage(unittest.TestCase):
     def test_version(self) -> None:
         self.assertEqual(Run("--version").out, f"axon_events {axon_events.__version__}\n")
 
+    def test_the_script_is_called_by_its_name(self) -> None:
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), contextlib.redirect_stderr(err):
+            with mock.patch("sys.argv", ["axon-events", "--help"]), self.assertRaises(SystemExit):
+                cli.script()
+            with mock.patch("sys.argv", ["axon-events", "show", str(ROOT / "fresh.jsonl")]):
+                self.assertEqual(cli.script(), 2)
+        self.assertTrue(out.getvalue().startswith("usage: axon-events "), out.getvalue())
+        self.assertTrue(err.getvalue().startswith("axon-events: "), err.getvalue())
+
     def test_the_module_runs_under_its_own_name(self) -> None:
         with process("--help") as running:
             out, err = running.communicate()
