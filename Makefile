@@ -6,9 +6,6 @@
 PYTHON ?= python3
 REFERENCE = cargo run --quiet --release --locked --manifest-path corpus/reference/Cargo.toml --
 
-# Whatever characters a path has, the shell gets it unchanged from the environment.
-export DEST
-
 .PHONY: help test verify vendor corpus corpus-check lint types coverage bench clean
 
 help: ## Print the tasks

@@ -391,11 +391,12 @@ class Copying(unittest.TestCase):
                     run = Vendor(dest, *force)
                     self.assertEqual((run.status, run.out), (2, ""))
                     self.assertEqual(run.err, f"make vendor: {text}\n")
-        with mock.patch("tools.vendor.ROOT", clone):
-            self.assertEqual(Vendor(self.folder, "--force").status, 2)
-            self.assertEqual(Vendor(clone / "axon_events" / "x", "--force").status, 2)
-        with mock.patch("tools.vendor.ROOT", clone / "axon_events" / "corpus"):
-            self.assertEqual(Vendor(self.folder, "--force").status, 2)
+        for checkout in (clone, clone / "corpus", clone / "deep" / "clone"):
+            with self.subTest(checkout=checkout), mock.patch("tools.vendor.ROOT", checkout):
+                run = Vendor(self.folder, "--force")
+                self.assertEqual(
+                    (run.status, run.err), (2, f"make vendor: {self.folder}: {part}\n")
+                )
 
     def test_a_home_is_known(self) -> None:
         with mock.patch.dict(
