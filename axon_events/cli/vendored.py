@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["FOLDERS", "RECORD", "Record", "contents", "edits"]
+__all__ = ["FOLDERS", "PACKAGE", "RECORD", "Record", "contents", "edits"]
 
 PACKAGE = "axon_events"
 # What is copied.
