@@ -1000,7 +1000,8 @@ class Iterated(unittest.TestCase):
     def test_misuse_is_told_by_the_call(self) -> None:
         chunks: Any
         for chunks in (b"data: x\n\n", bytearray(), memoryview(b""), "data: x\n\n"):
-            text = f"^read takes an iterable of bytes, got {type(chunks).__name__}: put it into a list$"
+            name = type(chunks).__name__
+            text = f"^read takes an iterable of bytes, got {name}: put it into a list$"
             with self.subTest(type(chunks)), self.assertRaisesRegex(TypeError, text):
                 sse.read(chunks)
         for call in (sse.read, sse.aread):
