@@ -256,7 +256,7 @@ class LoopWaiter:
     def __init__(self, loop: "asyncio.AbstractEventLoop") -> None:
         self._loop = loop
         self._woken = False
-        self.future: asyncio.Future[None] = loop.create_future()
+        self.future: asyncio.Future[bool] = loop.create_future()  # whether it was woken
 
     def wake(self) -> None:
         if self._woken:
@@ -271,9 +271,9 @@ class LoopWaiter:
             # Nobody waits in a closed loop: the event is for whoever looks next.
         self._woken = True
 
-    def resume(self) -> None:
+    def resume(self, woken: bool = True) -> None:
         if not self.future.done():
-            self.future.set_result(None)
+            self.future.set_result(woken)
 
 
 class _End(NamedTuple):

@@ -18,7 +18,8 @@ frames by their number, where one that is not there has been evicted. So it need
 may run in the middle of anything, as what the collector runs does.
 
 Who waits for a frame enters into `_waiters`, then looks whether `_newest` is still the same.
-`append` sets `_newest`, then looks for waiters. Whichever is later sees the other.
+`append` sets `_newest`, then looks for waiters. Whichever is later sees the other. Who takes the
+frame between the two, and waits for the next one at once, is woken for nothing and looks again.
 """
 
 import math
@@ -224,7 +225,7 @@ class ReplayLog(Turns):
                 yield piece
             elif newest.end is not None:
                 return
-            elif not await self._changed(newest, keep_alive):
+            elif not await self._woken(newest, keep_alive):
                 yield self._encoder.keep_alive()
 
     def _follow_sync(
@@ -237,40 +238,37 @@ class ReplayLog(Turns):
                 yield piece
             elif newest.end is not None:
                 return
-            elif not self._changed_sync(newest, keep_alive):
+            elif not self._woken_sync(newest, keep_alive):
                 yield self._encoder.keep_alive()
 
-    async def _changed(self, newest: _Newest, timeout: float | None) -> bool:
-        """Wait until `_newest` is another, and return whether it is."""
+    async def _woken(self, newest: _Newest, timeout: float | None) -> bool:
+        """Wait until `_newest` may be another; return False if that took too long."""
         from asyncio import get_running_loop  # here, since threads do not need it
 
         loop = get_running_loop()
         waiter = LoopWaiter(loop)
-        timer = None if timeout is None else loop.call_later(timeout, waiter.resume)
+        timer = None if timeout is None else loop.call_later(timeout, waiter.resume, False)
         wake = waiter.wake
         try:
             self._waiters[wake] = None
-            if self._newest is newest:  # still so, now that `append` sees the waiter
-                await waiter.future
+            # If it is still the same, now that `append` sees the waiter.
+            return self._newest is not newest or await waiter.future
         finally:
             self._waiters.pop(wake, None)
             if timer is not None:
                 timer.cancel()
-        return self._newest is not newest
 
-    def _changed_sync(self, newest: _Newest, timeout: float | None) -> bool:
-        """Wait until `_newest` is another, and return whether it is."""
-        queue: SimpleQueue[None] = SimpleQueue()  # whose `put` may come in the middle of its `get`
-        wake = partial(queue.put, None)
+    def _woken_sync(self, newest: _Newest, timeout: float | None) -> bool:
+        """Wait until `_newest` may be another; return False if that took too long."""
+        queue: SimpleQueue[bool] = SimpleQueue()  # whose `put` may come in the middle of its `get`
+        wake = partial(queue.put, True)
         try:
             self._waiters[wake] = None
-            if self._newest is newest:
-                queue.get(timeout=timeout)
+            return self._newest is not newest or queue.get(timeout=timeout)
         except Empty:
-            pass
+            return False
         finally:
             self._waiters.pop(wake, None)
-        return self._newest is not newest
 
     def _read(self, number: int, id: str, size: float) -> tuple[bytes, int, str]:
         """Return the frames from that number on, the number after them, and the id of the last.

@@ -293,7 +293,18 @@ class After(unittest.TestCase):
 
     def test_an_id_of_another_form_is_unknown_even_if_all_is_evicted(self) -> None:
         malformed = ["x", " 1", "1 ", "+1", "-1", "01", "1.0", "1.01", "00", "1.", ".1", "1.1.1"]
-        malformed += ["1_0", "1e1", "٣", "1\n", "1\0", "\ud800", "²", str(U64_MAX + 1), "run:1"]
+        malformed += [
+            "1_0",
+            "1e1",
+            "٣",
+            "1٣",
+            "1\n",
+            "1\0",
+            "\ud800",
+            "²",
+            str(U64_MAX + 1),
+            "run:1",
+        ]
         malformed += [f"1.{U64_MAX + 1}", ":1", "None", "1.\u0661"]
         log = log_of(*map(token, range(1, 6)), max_events=1)
         for id in malformed:
@@ -633,8 +644,8 @@ class FollowingInAThread(unittest.TestCase):
             log = ReplayLog()
             asked.clear()
 
-            class Watched(SimpleQueue[None]):
-                def get(self, block: bool = True, timeout: float | None = None) -> None:
+            class Watched(SimpleQueue[bool]):
+                def get(self, block: bool = True, timeout: float | None = None) -> bool:
                     asked.append(timeout)
                     log.append(token(len(asked)))  # noqa: B023
                     return super().get(block, timeout)
@@ -646,6 +657,22 @@ class FollowingInAThread(unittest.TestCase):
                     [next(follower) for _ in range(5)], [tokens(1, n) for n in range(1, 6)]
                 )
             self.assertEqual(asked, [timeout] * 5)
+
+    def test_woken_for_a_frame_that_it_has_taken_it_waits_on(self) -> None:
+        class Woken(SimpleQueue[bool]):
+            def get(self, block: bool = True, timeout: float | None = None) -> bool:
+                waits.append(1)
+                if len(waits) < 3:
+                    log._wake()
+                else:
+                    log.append(token(1))
+                return super().get(block, timeout)
+
+        waits: list[int] = []
+        log = ReplayLog()
+        with mock.patch.object(replay, "SimpleQueue", Woken):
+            self.assertEqual(next(log.follow_sync(None)), tokens(1))
+        self.assertEqual(len(waits), 3)
 
     def test_keep_alive_is_a_number_of_seconds_above_0_or_none(self) -> None:
         log = ReplayLog()
@@ -732,8 +759,8 @@ class FollowingInAThread(unittest.TestCase):
         self.assertEqual(log.append(token(2)), "2")
 
     def test_an_interrupt_while_it_waits_leaves_nothing(self) -> None:
-        class Struck(SimpleQueue[None]):
-            def get(self, block: bool = True, timeout: float | None = None) -> None:
+        class Struck(SimpleQueue[bool]):
+            def get(self, block: bool = True, timeout: float | None = None) -> bool:
                 raise KeyboardInterrupt
 
         log = ReplayLog()
@@ -846,6 +873,20 @@ class FollowingInALoop(unittest.TestCase):
                 self.assertEqual(
                     str(caught.exception), f"the frames {start} are not all kept: the oldest is '4'"
                 )
+
+        run(main())
+
+    def test_woken_for_a_frame_that_it_has_taken_it_waits_on(self) -> None:
+        async def main() -> None:
+            log = ReplayLog()
+            item = asyncio.ensure_future(rest(log.follow(None), 1))
+            for _ in range(3):
+                await until(lambda: log._waiters)
+                log._wake()
+            await until(lambda: log._waiters)
+            self.assertFalse(item.done())
+            log.append(token(1))
+            self.assertEqual(await item, [tokens(1)])
 
         run(main())
 
