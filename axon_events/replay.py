@@ -194,8 +194,9 @@ class ReplayLog(Turns):
     def follow(
         self, id: str | None, *, keep_alive: float | None = 15.0
     ) -> AsyncGenerator[bytes, None]:
-        """Return an asynchronous iterator over the frames after an id: those kept, then each as it
-        comes, until the end of the log. It waits without polling.
+        """Return an asynchronous iterator over the frames after an id, until the end of the log.
+
+        It gives the frames that are kept, then waits for each as it comes, without polling.
 
         - `id`: as of `after`.
         - `keep_alive`: after how many seconds without a frame, above 0, a comment comes, which
@@ -289,14 +290,14 @@ class ReplayLog(Turns):
         return b"".join(frames), number, id
 
     def _number_after(self, id: str | None) -> int:
-        """Return the number of the frame after an id, which is there or the next to come."""
+        """Return the number of the frame after an id."""
         if id is None:
             id = ""
         elif not isinstance(id, str):
             raise TypeError(f"id must be a str or None, got {type(id).__name__}")
         id = str.__str__(id)
         number = self._following.get(id)
-        if number is not None and number >= self._oldest.number:
+        if number is not None:
             return number
         cursor = (0, 0) if id == "" else self._cursor(id)
         if cursor is None:
