@@ -67,6 +67,11 @@ class Serving(unittest.TestCase):
 
 
 class Refusing(unittest.TestCase):
+    def setUp(self) -> None:
+        serving = mock.patch.object(server.Server, "serve_forever", side_effect=AssertionError)
+        serving.start()
+        self.addCleanup(serving.stop)
+
     def test_wrong_usage_is_2(self) -> None:
         for option, value, expected in (
             ("--port", "-1", "a whole number from 0 to 65535, got '-1'"),

@@ -122,9 +122,9 @@ class Player:
         return self._played(following)
 
     def _old_round(self, stream_id: str) -> int | None:
-        """Return the number of the round that had a stream id, if it is no longer kept."""
+        """Return the number of the earlier round that had a stream id."""
         match = re.fullmatch(f"{self._name}-([1-9][0-9]{{0,15}})", stream_id)
-        return int(match[1]) if match is not None and int(match[1]) < self._number - 1 else None
+        return int(match[1]) if match is not None and int(match[1]) < self._number else None
 
     def _played(self, following: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
         with self._lock:
