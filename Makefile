@@ -6,13 +6,16 @@
 PYTHON ?= python3
 REFERENCE = cargo run --quiet --release --locked --manifest-path corpus/reference/Cargo.toml --
 
-.PHONY: help test verify vendor corpus corpus-check lint types coverage bench clean
+.PHONY: help test test-pyodide verify vendor corpus corpus-check lint types coverage bench clean
 
 help: ## Print the tasks
 	@grep -E '^[a-z-]+: ##' Makefile | sed 's/: ## /\t/' | expand -t 16
 
 test: ## Run the tests; needs nothing but Python
 	$(PYTHON) -W error -m unittest discover -t . -s tests
+
+test-pyodide: ## Run the tests on CPython 3.14 in WebAssembly; needs node, npm and git
+	cd tests/pyodide && npm ci --ignore-scripts --no-audit --no-fund && node run.mjs
 
 verify: ## Check this copy against the corpus
 	$(PYTHON) -m axon_events verify
@@ -49,5 +52,6 @@ bench: ## Measure the order checker and the channel beside their peers
 	$(PYTHON) -m benchmarks.stream
 
 clean: ## Remove what the other tasks left
-	rm -rf build dist .coverage .coverage.* .mypy_cache .ruff_cache corpus/reference/target
+	rm -rf build dist .coverage .coverage.* .mypy_cache .ruff_cache corpus/reference/target \
+		tests/pyodide/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
@@ -35,7 +35,7 @@ from axon_events import channel as module
 from axon_events.channel import ChannelClosed, Receiver, Sender, channel
 from axon_events.order import OrderError, Rule, StreamChecker, TruncatedStream
 
-from . import PACKAGE, ROOT
+from . import PACKAGE, ROOT, needs
 from .samples import EVENTS
 from .threads import PATIENCE, Finalized, collect, join, run, started, unraisable, until
 
@@ -54,15 +54,24 @@ FLOW: tuple[Event, ...] = (
 
 def setUpModule() -> None:
     """If the main thread hangs, say where, and end."""
-    faulthandler.dump_traceback_later(5 * PATIENCE, exit=True, file=2)
+    if not needs.IN_WEBASSEMBLY:  # it takes a thread
+        faulthandler.dump_traceback_later(5 * PATIENCE, exit=True, file=2)
 
 
 def tearDownModule() -> None:
-    faulthandler.cancel_dump_traceback_later()
+    if not needs.IN_WEBASSEMBLY:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def token(index: int, name: str = "Summarise") -> StepToken:
     return StepToken(name, "", index, 0)
+
+
+def at_once(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine that does not wait, and so needs no event loop."""
+    with suppress(StopIteration):
+        coroutine.send(None)
+        raise AssertionError("it waits")
 
 
 class Watched(SimpleQueue["Event | None"]):
@@ -104,6 +113,7 @@ class Interrupted(StreamChecker):
 
 
 class Sending(unittest.TestCase):
+    @needs.threads
     def test_a_flow_from_a_thread(self) -> None:
         sender, receiver = channel()
 
@@ -241,6 +251,7 @@ class Sending(unittest.TestCase):
         self.assertIsInstance(again, RuntimeError)
         self.assertEqual(str(again), "ended")
 
+    @needs.processes
     def test_threads_do_not_import_asyncio(self) -> None:
         code = (
             f"import sys; from {PACKAGE} import FlowError, FlowStart;"
@@ -269,7 +280,7 @@ class Ending(unittest.TestCase):
             self.assertIs(caught.exception.violation.rule, Rule.NOT_TERMINATED)
             with self.assertRaises(TruncatedStream):
                 next(receiver)
-        run(ask())
+        at_once(ask())
 
     def test_a_stream_without_terminator_is_truncated(self) -> None:
         for events in ((), FLOW[:1], FLOW[:-1]):
@@ -298,6 +309,7 @@ class Ending(unittest.TestCase):
                 self.assertEqual(list(receiver), [START, FAILURE])
             self.assertEqual((receiver.recv(), list(receiver)), (None, []))
 
+    @needs.threads
     def test_a_forgotten_sender_wakes_the_receiver(self) -> None:
         sender, receiver, queue = watched(StreamChecker())
         senders = [sender]
@@ -321,6 +333,7 @@ class Ending(unittest.TestCase):
         collect(until=lambda: receiver._stream.ends)
         self.assert_truncated(receiver)
 
+    @needs.threads
     def test_a_dead_producer_wakes_the_receiver(self) -> None:
         def dies_inside_with(sender: Sender) -> None:
             with sender:
@@ -346,6 +359,7 @@ class Ending(unittest.TestCase):
                 join([thread])
                 self.assertEqual(died, [LookupError])
 
+    @needs.asyncio_run
     def test_a_producer_that_dies_in_the_loop_wakes_the_receiver(self) -> None:
         async def produce(sender: Sender) -> None:
             with sender:
@@ -376,6 +390,7 @@ class Ending(unittest.TestCase):
             next(receiver)
         sender.close()
 
+    @needs.threads
     def test_closing_wakes_a_receive(self) -> None:
         _sender, receiver, queue = watched()
 
@@ -398,6 +413,7 @@ class Ending(unittest.TestCase):
 
         run(main())
 
+    @needs.processes
     def test_at_exit_nothing_is_reported(self) -> None:
         code = (
             f"from {PACKAGE} import FlowStart; from {PACKAGE}.channel import channel;"
@@ -469,6 +485,7 @@ class EndingInARace(unittest.TestCase):
         self.assertIsNone(receiver.recv())
         self.assertIsNone(receiver._stream.queue.get_nowait())
 
+    @needs.threads
     def test_terminators_of_many_threads(self) -> None:
         for _ in range(50):
             sender, receiver = channel(check=False)
@@ -502,6 +519,7 @@ class Receiving(unittest.TestCase):
                 receiver.recv(other)
         sender.close()
 
+    @needs.threads
     def test_a_timeout_that_never_comes(self) -> None:
         sender, receiver, queue = watched()
 
@@ -513,6 +531,7 @@ class Receiving(unittest.TestCase):
         self.assertEqual(receiver.recv(float("inf")), START)
         join(threads)
 
+    @needs.threads
     def test_two_receives_at_the_same_time_are_refused(self) -> None:
         sender, receiver, queue = watched()
         got: list[Event | None] = []
@@ -533,6 +552,7 @@ class Receiving(unittest.TestCase):
         sender.send(FAILURE)
         self.assertEqual(receiver.recv(), FAILURE)
 
+    @needs.asyncio_run
     def test_two_receives_at_the_same_time_in_a_loop_are_refused(self) -> None:
         async def main() -> None:
             sender, receiver = channel()
@@ -610,6 +630,7 @@ class Receiving(unittest.TestCase):
         self.assertEqual(receiver.recv(), START)
 
 
+@needs.threads
 class ManyThreads(unittest.TestCase):
     PRODUCERS = 8
 
@@ -715,6 +736,7 @@ class ManyThreads(unittest.TestCase):
         join(threads)
 
 
+@needs.asyncio_run
 class InALoop(unittest.TestCase):
     def test_a_flow_in_one_loop(self) -> None:
         async def produce(sender: Sender) -> None:
@@ -998,6 +1020,7 @@ class Reentrant(unittest.TestCase):
             with self.assertRaises(TruncatedStream):
                 receiver.recv(0)
 
+    @needs.threads
     def test_two_threads_that_send_to_each_others_stream_while_they_judge(self) -> None:
         together = threading.Barrier(2, timeout=PATIENCE)
         checkers = Interrupted(), Interrupted()
@@ -1083,6 +1106,7 @@ class Reentrant(unittest.TestCase):
                 with self.assertRaises(TruncatedStream):
                     other.recv(0)
 
+    @needs.asyncio_run
     def test_the_collector_runs_anywhere_in_a_loop(self) -> None:
         count = 300
         threshold = gc.get_threshold()
@@ -1118,6 +1142,7 @@ class Reentrant(unittest.TestCase):
         indexes["finalizer"].sort()  # the collector keeps no order
         self.assertEqual(indexes, {name: list(range(count)) for name in names})
 
+    @needs.asyncio_run
     def test_a_send_in_the_loops_thread_just_before_it_sleeps(self) -> None:
         sends: list[Callable[[], object]] = []
 

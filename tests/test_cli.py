@@ -18,7 +18,7 @@ from unittest import mock
 import axon_events
 from axon_events import cli, jsonl, to_json
 
-from . import CORPUS, PACKAGE, ROOT
+from . import CORPUS, PACKAGE, ROOT, needs
 from .samples import EVENTS
 from .terminal import Run, process
 
@@ -64,6 +64,7 @@ class Usage(unittest.TestCase):
         self.assertTrue(out.getvalue().startswith("usage: axon-events "), out.getvalue())
         self.assertTrue(err.getvalue().startswith("axon-events: "), err.getvalue())
 
+    @needs.processes
     def test_the_module_runs_under_its_own_name(self) -> None:
         with process("--help") as running:
             out, err = running.communicate()
@@ -72,6 +73,7 @@ class Usage(unittest.TestCase):
 
 
 class Ends(unittest.TestCase):
+    @needs.processes
     def test_a_pipe_closed_by_its_reader_ends_it_quietly(self) -> None:
         with process("show", REPORT) as running:
             if running.stdout is None or running.stderr is None:
@@ -81,6 +83,7 @@ class Ends(unittest.TestCase):
             self.assertEqual(running.stderr.read(), b"")
             self.assertEqual(running.wait(), 0)
 
+    @needs.broken_pipes
     def test_a_closed_pipe_keeps_the_status_so_far(self) -> None:
         for stream, status in ((b"", 0), (b"not an event\n", 1)):
             with self.subTest(stream), tempfile.TemporaryDirectory() as folder:
@@ -91,6 +94,7 @@ class Ends(unittest.TestCase):
                 with open(writer, "w", encoding="utf-8") as pipe, redirect_stdout(pipe):
                     self.assertEqual(cli.main(["show", str(path)]), status)
 
+    @needs.processes
     @unittest.skipUnless(os.path.exists("/dev/full"), "needs a device that is always full")
     def test_a_full_disk_is_2(self) -> None:
         for descriptor in ("/dev/full", os.devnull):
@@ -121,6 +125,7 @@ class Ends(unittest.TestCase):
             ):
                 self.assertEqual(cli.main(["show", str(REPORT)]), 2)
 
+    @needs.processes
     @unittest.skipIf(sys.platform == "win32", "Ctrl-C reaches a process otherwise there")
     def test_ctrl_c_is_130(self) -> None:
         with process("show", "-") as running:
@@ -186,6 +191,7 @@ class Names(unittest.TestCase):
 
 
 class Encodings(unittest.TestCase):
+    @needs.processes
     def test_a_stdout_that_cannot_write_a_character_gets_its_escape(self) -> None:
         with process("show", REPORT, environment={"PYTHONIOENCODING": "ascii"}) as running:
             out, err = running.communicate()

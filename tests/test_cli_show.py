@@ -28,7 +28,7 @@ from axon_events import (
 )
 from axon_events.cli import show
 
-from . import CORPUS, PACKAGE
+from . import CORPUS, PACKAGE, needs
 from .terminal import Run, process
 
 START = FlowStart("Report", "anthropic", 1000)
@@ -389,6 +389,7 @@ class Files(unittest.TestCase):
             self.assertEqual((run.status, run.out), (2, ""))
             self.assertEqual(run.err, f"python -m {PACKAGE}: {path}: {reason}\n")
 
+    @needs.processes
     def test_events_come_out_of_a_pipe_as_they_go_in(self) -> None:
         with process("show", "-") as running:
             if running.stdin is None or running.stdout is None:

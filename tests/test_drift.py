@@ -15,7 +15,7 @@ from pathlib import Path
 
 import axon_events
 
-from . import CORPUS
+from . import CORPUS, needs
 
 PAUSED = """
 @final
@@ -108,6 +108,7 @@ EDITS: dict[str, tuple[list[str], list[tuple[str, str]], list[str]]] = {
 }
 
 
+@needs.processes
 class Drift(unittest.TestCase):
     def test_every_edit_of_a_copy_is_named(self) -> None:
         for name, (files, replacements, texts) in EDITS.items():

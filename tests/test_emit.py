@@ -10,6 +10,7 @@ import random
 import unittest
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import ExitStack, suppress
+from errno import ENOENT
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -29,6 +30,7 @@ from axon_events import (
 from axon_events.emit import FlowEmitter, StepEmitter
 from axon_events.order import StreamChecker
 
+from . import needs
 from .samples import U64_MAX
 
 START = 1700000000000
@@ -703,7 +705,7 @@ class Texts(EmitterTestCase):
             (ValueError("bad\nvalue"), "ValueError: bad\nvalue"),
             (KeyError("x"), "KeyError: 'x'"),
             (SystemExit(3), "SystemExit: 3"),
-            (OSError(2, "gone"), "FileNotFoundError: [Errno 2] gone"),
+            (OSError(ENOENT, "gone"), f"FileNotFoundError: [Errno {ENOENT}] gone"),
             (Interrupt(0), "Interrupt: 0"),
         ):
             self.assertEqual(self.raised(error), text)
@@ -1294,6 +1296,7 @@ class SentFromWithin(EmitterTestCase):
             self.assertEqual(tried, 6)
 
 
+@needs.asyncio_run
 class Async(EmitterTestCase):
     def test_a_task_that_is_cancelled(self) -> None:
         events: list[Event] = []

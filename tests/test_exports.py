@@ -13,7 +13,7 @@ from pathlib import Path
 
 import axon_events
 
-from . import PACKAGE
+from . import PACKAGE, needs
 
 FOLDER = Path(axon_events.__file__).parent
 # What `import axon_events` must not pay for.
@@ -50,6 +50,7 @@ class Exports(unittest.TestCase):
                     for public in module.__all__:
                         self.assertTrue(hasattr(module, public), public)
 
+    @needs.processes
     def test_importing_the_root_loads_little(self) -> None:
         code = f"import sys; before = set(sys.modules); import {PACKAGE}; print(*set(sys.modules))"
         loaded = set(

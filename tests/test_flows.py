@@ -23,7 +23,7 @@ from axon_events.emit import FlowEmitter
 from axon_events.order import StreamChecker
 from axon_events.summary import summarize
 
-from . import CORPUS
+from . import CORPUS, needs
 
 
 def without_times(event: Event) -> Event:
@@ -77,6 +77,7 @@ class Flows(unittest.TestCase):
         with open(CORPUS / "recorded" / f"{name}.jsonl", "rb") as file:
             return list(jsonl.read(file))
 
+    @needs.threads
     def test_a_recorded_flow_told_again_is_the_same_but_for_its_times(self) -> None:
         for name in ("report", "failed", "unstreamed"):
             events = tokens_first(self.recorded(name))

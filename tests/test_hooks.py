@@ -6,7 +6,7 @@ import subprocess
 import sys
 import unittest
 
-from . import ROOT
+from . import ROOT, needs
 
 NOISY = """
 import sys, threading, unittest
@@ -27,6 +27,7 @@ FINALIZER = "type('Loud', (), {'__del__': lambda self: 1 / 0})()"
 THREAD = "t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join()"
 
 
+@needs.processes
 class Hooks(unittest.TestCase):
     def test_a_run_fails_on_what_only_a_hook_has_seen(self) -> None:
         for body, failures, text in (

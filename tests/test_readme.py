@@ -21,7 +21,7 @@ from unittest import mock
 from axon_events import EVENT_TYPES, jsonl
 from axon_events.order import RULES, Rule
 
-from . import PACKAGE, ROOT
+from . import PACKAGE, ROOT, needs
 
 README = ROOT / "README.md"
 
@@ -74,6 +74,7 @@ class Readme(unittest.TestCase):
             said += output.split("\n# ") if output else []
             out = io.StringIO()
             with self.subTest(snippet):
+                self.skip_what_is_not_to_be_had(snippet)
                 # The standard library's server logs each request on stderr.
                 with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
                     exec(compile(snippet, "README.md", "exec"), {})
@@ -84,6 +85,12 @@ class Readme(unittest.TestCase):
                         line = line[: len(comment) - 1] + "…"
                     self.assertEqual(line, comment)
 
+    def skip_what_is_not_to_be_had(self, snippet: str) -> None:
+        for module in ("asyncio", "subprocess", "threading"):
+            if needs.IN_WEBASSEMBLY and f"import {module}" in snippet:
+                self.skipTest(f"needs {module}")
+
+    @needs.processes
     def test_its_client_goes_on_after_the_server_was_killed(self) -> None:
         (application,) = (block for block in blocks("python") if "make_server" in block)
         (client,) = (block for block in blocks("python") if "def events_of" in block)
@@ -107,6 +114,7 @@ class Readme(unittest.TestCase):
     def test_the_first_example_has_ten_lines(self) -> None:
         self.assertLessEqual(blocks("python")[0].count("\n"), 10)
 
+    @needs.processes
     def test_the_commands_run(self) -> None:
         commands = [line[2:] for block in blocks("console") for line in block.splitlines()]
         self.assertIn("make test", commands)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import axon_events
 
-from . import CORPUS
+from . import CORPUS, needs
 
 USE = """
 from vendor.axon_events import StepToken, from_json, to_json
@@ -20,6 +20,7 @@ print(from_json(to_json(event)) == event, "axon_events" in __import__("sys").mod
 """
 
 
+@needs.processes
 class Vendored(unittest.TestCase):
     def setUp(self) -> None:
         temporary = tempfile.TemporaryDirectory()
