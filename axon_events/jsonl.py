@@ -11,6 +11,8 @@ Files are binary, since in text mode the platform would have a say in what a byt
 """
 
 from collections.abc import Iterable, Iterator
+from errno import EAGAIN
+from io import RawIOBase
 from os import PathLike
 from typing import Protocol
 
@@ -45,13 +47,26 @@ class BinaryWriter(Protocol):
 def write(file: BinaryWriter, events: Iterable[Event]) -> None:
     """Write each event and an LF to a binary file, and flush it after a terminator.
 
-    Raises TypeError for a file in text mode.
+    Raises TypeError for a file in text mode, and what the file raises, such as OSError at a full
+    disk: then it holds whole lines and perhaps one that is cut.
     """
     _require_binary(file)
     for event in events:
-        file.write(to_json(event).encode() + b"\n")
+        _write_all(file, to_json(event).encode() + b"\n")
         if event.is_terminator:
             file.flush()
+
+
+def _write_all(file: BinaryWriter, data: bytes) -> None:
+    """Write it all: an unbuffered file may take less, at a full disk for one, and raises nothing."""
+    taken = file.write(data)
+    while isinstance(taken, int) and 0 < taken < len(data):
+        data = data[taken:]
+        taken = file.write(data)
+    if not taken and isinstance(file, RawIOBase):
+        raise BlockingIOError(
+            EAGAIN, "the file took nothing: expected one that waits until it can write"
+        )
 
 
 class _Reader(Iterator[Event]):

@@ -4,6 +4,7 @@
 
 import gzip
 import io
+import itertools
 import pickle
 import random
 import tempfile
@@ -11,6 +12,7 @@ import unittest
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from axon_events import DecodeError, Event, from_json, jsonl, to_json
 
@@ -167,6 +169,44 @@ class Write(unittest.TestCase):
         self.assertEqual(file.getvalue().count(b"\n"), len(events))
         file.seek(0)
         self.assertEqual(list(jsonl.read(file)), events)
+
+
+class Unbuffered(io.RawIOBase):
+    """A file without buffer: it takes at most so many bytes at a time, or None as if it blocked."""
+
+    def __init__(self, *most: int | None) -> None:
+        self.most = itertools.cycle(most)
+        self.content = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int | None:
+        taken = next(self.most)
+        self.content += bytes(data[: taken or 0])
+        return None if taken is None else min(taken, len(data))
+
+
+class WriteUnbuffered(unittest.TestCase):
+    def test_what_the_file_did_not_take_is_written_again(self) -> None:
+        for most in ((1,), (7, 100, 3), (10_000,)):
+            file = Unbuffered(*most)
+            jsonl.write(file, EVENTS)
+            self.assertEqual(file.content, b"".join(line + b"\n" for line in LINES))
+
+    def test_a_file_that_would_block_is_an_error_and_nothing_is_lost_silently(self) -> None:
+        for most in ((None,), (0,), (5, None), (1000, None)):
+            file = Unbuffered(*most)
+            with self.subTest(most), self.assertRaisesRegex(BlockingIOError, "took nothing"):
+                jsonl.write(file, EVENTS)
+
+    def test_a_writer_that_does_not_count_has_taken_all(self) -> None:
+        writer = mock.Mock()
+        writer.write.return_value = None
+        del writer.encoding
+        jsonl.write(writer, EVENTS)
+        lines = [call.args[0] for call in writer.write.call_args_list]
+        self.assertEqual(lines, [line + b"\n" for line in LINES])
 
 
 class NoFile(unittest.TestCase):
