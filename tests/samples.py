@@ -4,7 +4,7 @@
 
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from axon_events import (
@@ -57,3 +57,11 @@ def random_event(rng: random.Random) -> Event:
     cls: Any = rng.choice(list(EVENT_TYPES.values()))
     event: Event = cls(*(_RANDOM[field.type](rng) for field in dataclasses.fields(cls)))
     return event
+
+
+def flow(tokens: int) -> Iterator[Event]:
+    """Yield a legal flow of so many tokens, without its end."""
+    yield FlowStart("Report", "anthropic", 0)
+    yield StepStart("Draft", 0, "generate", 0)
+    for index in range(1, tokens + 1):
+        yield StepToken("Draft", f"word {index} ", index, index)
