@@ -12,12 +12,13 @@ with the corpus and a dictionary of the words of the language. An input for whic
 
 import importlib
 import json
+import random
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import CORPUS
 
@@ -25,14 +26,26 @@ from .. import CORPUS
 atheris: Any = importlib.import_module("atheris")
 
 with atheris.instrument_imports(include=["axon_events"]):
-    from axon_events import EVENT_TYPES
+    from axon_events import EVENT_TYPES, to_dict
 
+    from ..samples import EVENTS
     from . import properties
 
 SSE_WORDS = ["data", "event", "id", "retry", ":", " ", "\\x0a", "\\x0d", "\\x0d\\x0a", "\\x0a\\x0a"]
 SSE_WORDS += ["\\xef\\xbb\\xbf", "\\x00", "999999999999999999", "message", "data: "]
 JSON_WORDS = ["true", "false", "null", "-0", "1e400", "18446744073709551616", "NaN", "\\\\ud800"]
 JSON_WORDS += ["\\\\u0041", '\\"', '{\\"', '\\":', ',\\"', "[[[[[[[[", "]]]]]]]]", "\\x00", "1.5"]
+
+FIELDS = sorted({name for cls in EVENT_TYPES.values() for name in cls.__match_args__})
+NAMES = [json.dumps(name) for name in ("kind", "unknown", *FIELDS)] + ['"\\u006bind"']
+VALUES = [json.dumps(kind) for kind in EVENT_TYPES]
+VALUES += ["0", "-0", "-1", "1.0", "1e2", "18446744073709551615", "18446744073709551616", "1e400"]
+VALUES += ["true", "false", "null", '""', '"\\ud83d\\ude00"', '"\\ud800"', '"\u2028"', "{}", "[{}]"]
+VALUES += ["9" * 309, "9" * 310, "[" * 126 + "]" * 126, "[" * 127 + "]" * 127, "NaN", "01", "'x'"]
+EVENT_MEMBERS = [
+    [(json.dumps(name), json.dumps(value)) for name, value in to_dict(event).items()]
+    for event in EVENTS
+]
 
 
 def recorded() -> Iterator[bytes]:
@@ -58,6 +71,42 @@ def streams() -> Iterator[bytes]:
         yield b"\x00\x02id: 1\nevent: step_token\ndata: " + line + b"\n\n"
 
 
+def remade(data: bytes, max_size: int, seed: int) -> bytes:
+    """Return changed bytes, or more often a document whose members have been changed.
+
+    Changed bytes are mostly no JSON, so they alone would try little of what is behind the parser.
+    """
+    rng = random.Random(seed)
+    if rng.random() < 0.3:
+        return bytes(atheris.Mutate(data, max_size))
+    try:
+        pairs = json.loads(data, object_pairs_hook=list)
+        members = [(json.dumps(name), json.dumps(value)) for name, value in pairs]
+    except (ValueError, TypeError, RecursionError):
+        members = []
+    members = members or list(rng.choice(EVENT_MEMBERS))
+    for _ in range(rng.randrange(1, 4)):
+        at = rng.randrange(len(members))
+        name, value = members[at]
+        match rng.randrange(6):
+            case 0:
+                members.insert(rng.randrange(len(members) + 1), rng.choice(members))
+            case 1 if len(members) > 1:
+                del members[at]
+            case 2:
+                rng.shuffle(members)
+            case 3:
+                members[at] = rng.choice(NAMES), value
+            case 4:
+                members[at] = name, rng.choice(VALUES)
+            case _:
+                text = value.encode()[:100]
+                changed = bytes(atheris.Mutate(text, len(text) + 20))
+                members[at] = name, changed.decode(errors="replace")
+    colon, comma = rng.choice(((":", ","), (": ", ", "), (" :\n", "\t,\r")))
+    return f"{{{comma.join(colon.join(member) for member in members)}}}".encode()[:max_size]
+
+
 def try_document(data: bytes) -> str:
     return properties.from_json_holds(data)
 
@@ -67,21 +116,26 @@ def try_stream(data: bytes) -> str:
     return properties.decoder_holds(data[2:], limit or 2**24, seed)
 
 
-Target = tuple[Callable[[bytes], str], Callable[[], Iterator[bytes]], list[str]]
-TARGETS: dict[str, Target] = {
-    "from_json": (
-        try_document,
-        documents,
-        [*JSON_WORDS, *EVENT_TYPES, *{n for c in EVENT_TYPES.values() for n in c.__match_args__}],
+class Target(NamedTuple):
+    test: Callable[[bytes], str]
+    seeds: Callable[[], Iterator[bytes]]
+    words: list[str]
+    max_len: int  # of the inputs, in bytes
+    mutator: Callable[[bytes, int, int], bytes] | None = None
+
+
+TARGETS = {
+    "from_json": Target(
+        try_document, documents, [*JSON_WORDS, *EVENT_TYPES, *FIELDS], 1024, remade
     ),
-    "sse": (try_stream, streams, SSE_WORDS),
+    "sse": Target(try_stream, streams, SSE_WORDS, 256),
 }
 
 
 def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
         sys.exit(f"usage: python -m tests.faults.fuzz {{{','.join(TARGETS)}}} [OPTION…] [FOLDER…]")
-    test, seeds, words = TARGETS[sys.argv[1]]
+    test, seeds, words, max_len, mutator = TARGETS[sys.argv[1]]
     counts: Counter[str] = Counter()
 
     def count(data: bytes) -> None:
@@ -97,8 +151,9 @@ def main() -> None:
             (seeded / str(number)).write_bytes(seed)
         dictionary = Path(folder, "words")
         dictionary.write_text("".join(f'"{word}"\n' for word in words))
-        options = [f"-dict={dictionary}", "-max_len=1024", "-timeout=10"]
-        atheris.Setup([sys.argv[0], *options, *sys.argv[2:], str(seeded)], count)
+        options = [f"-dict={dictionary}", f"-max_len={max_len}", "-timeout=10"]
+        arguments = [sys.argv[0], *options, *sys.argv[2:], str(seeded)]
+        atheris.Setup(arguments, count, **({"custom_mutator": mutator} if mutator else {}))
         atheris.Fuzz()
 
 
