@@ -14,5 +14,6 @@ IN_WEBASSEMBLY: Final = sys.platform in {"emscripten", "wasi"}
 
 threads = unittest.skipIf(IN_WEBASSEMBLY, "needs threads")
 processes = unittest.skipIf(IN_WEBASSEMBLY, "needs processes")
+sockets = unittest.skipIf(IN_WEBASSEMBLY, "needs sockets that listen")
 asyncio_run = unittest.skipIf(IN_WEBASSEMBLY, "needs asyncio.run")
 broken_pipes = unittest.skipIf(IN_WEBASSEMBLY, "needs pipes that notice that nobody reads them")

@@ -15,7 +15,7 @@ from unittest import mock
 from axon_events import Event, FlowComplete, FlowStart, jsonl, sse, to_json
 from axon_events.cli import server
 
-from . import CORPUS, PACKAGE, ROOT
+from . import CORPUS, PACKAGE, ROOT, needs
 from .terminal import Run, process
 
 UNSTREAMED = CORPUS / "recorded" / "unstreamed.jsonl"
@@ -117,6 +117,7 @@ class Refusing(unittest.TestCase):
         self.assertEqual((run.status, run.out), (2, ""))
         self.assertTrue(run.err.endswith("fresh.jsonl: No such file or directory\n"))
 
+    @needs.sockets
     def test_an_address_that_cannot_be_had_is_2(self) -> None:
         player = server.Player([START])
         with server.Server("127.0.0.1", 0, player) as taken:
@@ -132,6 +133,7 @@ class Refusing(unittest.TestCase):
                 self.assertRegex(run.err, f"^python -m {PACKAGE}: {host}, port 0: .+\n$")
 
 
+@needs.processes
 class Process(unittest.TestCase):
     @unittest.skipIf(sys.platform == "win32", "Ctrl-C reaches a process otherwise there")
     def test_it_serves_until_ctrl_c(self) -> None:

@@ -35,7 +35,7 @@ from axon_events.cli import server
 from axon_events.cli.server import Player, RoundGone, Server
 from axon_events.replay import CursorUnknown
 
-from . import CORPUS
+from . import CORPUS, needs
 
 HOUR_MS = 3_600_000
 START = FlowStart("Report", "anthropic", 1000)
@@ -123,6 +123,7 @@ def statuses(answers: bytes) -> list[int]:
     return [int(status) for status in re.findall(rb"^HTTP/1.1 ([0-9]{3}) ", answers, re.M)]
 
 
+@needs.sockets
 class Stream(unittest.TestCase):
     def test_it_is_the_run(self) -> None:
         with serving() as running:
@@ -325,6 +326,7 @@ class Pace(unittest.TestCase):
         self.assertEqual(clock.waits, [0.0, 0.25])
 
 
+@needs.sockets
 class Loop(unittest.TestCase):
     def setUp(self) -> None:
         self.player = Player(FLOW, speed=0.0, is_loop=True)
@@ -414,6 +416,7 @@ class Loop(unittest.TestCase):
             self.assertEqual(stream(running).body.count(b"retry: "), 1)
 
 
+@needs.sockets
 class Requests(unittest.TestCase):
     def test_there_are_two_paths(self) -> None:
         with serving() as running:
@@ -521,6 +524,7 @@ class Requests(unittest.TestCase):
             self.assertEqual(statuses(raw(running, b"GET /fresh HTTP/1.0\r\n\r\n")), [404])
 
 
+@needs.sockets
 class Hosts(unittest.TestCase):
     def status(self, running: Server, *hosts: str, version: str = "1.1", to: str = "") -> int:
         head = "".join(f"Host: {host}\r\n" for host in hosts)
@@ -594,6 +598,7 @@ class Hosts(unittest.TestCase):
             self.assertEqual(self.status(running, f"[::1]:{port_of(running)}", to="::1"), 200)
 
 
+@needs.sockets
 class Page(unittest.TestCase):
     def setUp(self) -> None:
         with serving() as running:
@@ -659,6 +664,7 @@ class Page(unittest.TestCase):
         self.assertIn(b"page.html, of this package: No such file or directory", answer.body)
 
 
+@needs.sockets
 class Recorded(unittest.TestCase):
     def test_the_recorded_flows_come_as_they_are(self) -> None:
         for path in sorted((CORPUS / "recorded").glob("*.jsonl")):

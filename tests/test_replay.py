@@ -30,7 +30,7 @@ from axon_events.order import StreamChecker
 from axon_events.replay import CursorExpired, CursorUnknown, ReplayLog
 from axon_events.sse import Encoder, Reader
 
-from . import PACKAGE, ROOT, resume
+from . import PACKAGE, ROOT, needs, resume
 from .samples import EVENTS, U64_MAX, random_event
 from .threads import PATIENCE, Finalized, collect, join, run, started, unraisable, until
 
@@ -42,11 +42,13 @@ KEEP_ALIVE = b": keep-alive\n\n"
 
 def setUpModule() -> None:
     """If the main thread hangs, say where, and end."""
-    faulthandler.dump_traceback_later(5 * PATIENCE, exit=True, file=2)
+    if not needs.IN_WEBASSEMBLY:  # it takes a thread
+        faulthandler.dump_traceback_later(5 * PATIENCE, exit=True, file=2)
 
 
 def tearDownModule() -> None:
-    faulthandler.cancel_dump_traceback_later()
+    if not needs.IN_WEBASSEMBLY:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def token(index: int, content: str = "") -> StepToken:

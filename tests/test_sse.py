@@ -31,7 +31,7 @@ from axon_events import (
 )
 from axon_events.order import OrderError, Outcome, Rule, StreamChecker, TruncatedStream
 
-from . import CORPUS, sse_model
+from . import CORPUS, needs, sse_model
 from .samples import EVENTS, U64_MAX, random_event
 
 FLOW: tuple[Event, ...] = (
