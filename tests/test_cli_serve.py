@@ -34,6 +34,7 @@ class Serving(unittest.TestCase):
         with mock.patch.object(server.Server, "serve_forever", side_effect=KeyboardInterrupt):
             return Run("serve", *arguments, "--port", "0", stdin=stdin)
 
+    @needs.sockets
     def test_it_says_where_and_what(self) -> None:
         run = self.run_command("-", "--speed", "2", stdin=lines(START, END))
         self.assertEqual((run.status, run.err), (130, ""))

@@ -283,6 +283,7 @@ class Clock:
         return False
 
 
+@needs.threads
 class Pace(unittest.TestCase):
     def waits(self, *times: int, speed: float) -> list[float]:
         """Return how long a player waits before each event."""

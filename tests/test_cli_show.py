@@ -115,6 +115,7 @@ class Pipe(unittest.TestCase):
         self.assertIn("<stdin>:6: cut-line: expected a whole line, got the end", run.out)
         self.assertTrue(run.out.endswith("in 1.500s; 3 lines could not be decoded\n"), run.out)
 
+    @needs.processes
     def test_a_stream_of_server_sent_events_is_shown_as_it_comes(self) -> None:
         encoder = sse.Encoder()
         with process("show", "-") as running:

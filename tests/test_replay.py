@@ -217,6 +217,7 @@ class Appending(unittest.TestCase):
                 copier(ReplayLog())
             self.assertEqual(str(caught.exception), "a ReplayLog can be neither copied nor pickled")
 
+    @needs.processes
     def test_threads_do_not_import_asyncio(self) -> None:
         code = (
             f"import sys; from {PACKAGE} import FlowError, FlowStart;"
@@ -603,6 +604,7 @@ class FollowingInAThread(unittest.TestCase):
         log.close()
         self.assertEqual(list(log.follow_sync(None)), [])
 
+    @needs.threads
     def test_a_follower_that_waits_is_woken(self) -> None:
         for last, end in ((frame("0.1", END), lambda log: log.append(END)), (b"", ReplayLog.close)):
             log = ReplayLog()
@@ -771,6 +773,7 @@ class FollowingInAThread(unittest.TestCase):
         self.assertEqual(log._waiters, {})
 
 
+@needs.asyncio_run
 class FollowingInALoop(unittest.TestCase):
     def test_catch_up_then_live_until_the_terminator(self) -> None:
         async def main() -> None:
@@ -1044,6 +1047,7 @@ class Many(unittest.TestCase):
         self.assertEqual({stream.value for stream in streams}, {expected.value})
         self.assertEqual((len(streams), log._waiters), (self.FOLLOWERS, {}))
 
+    @needs.threads
     def test_many_followers_in_threads_get_every_byte(self) -> None:
         log = ReplayLog(max_bytes=self.MAX_BYTES)
         streams = [Digest() for _ in range(self.FOLLOWERS)]
@@ -1060,6 +1064,7 @@ class Many(unittest.TestCase):
         join(threads)
         self.assert_everything(log, streams)
 
+    @needs.asyncio_run
     def test_many_followers_in_a_loop_get_every_byte(self) -> None:
         log = ReplayLog(max_bytes=self.MAX_BYTES)
         streams = [Digest() for _ in range(self.FOLLOWERS)]
@@ -1078,6 +1083,7 @@ class Many(unittest.TestCase):
         run(main())
         self.assert_everything(log, streams)
 
+    @needs.threads
     def test_many_producers_and_followers(self) -> None:
         producers, count = 4, 500
         log = ReplayLog()
@@ -1112,6 +1118,7 @@ class Many(unittest.TestCase):
                 [to_json(token(index, f"of {number}")) for index in range(1, count + 1)],
             )
 
+    @needs.threads
     def test_followers_of_a_producer_that_does_not_wait_get_all_or_are_told(self) -> None:
         log = ReplayLog(max_events=50)
         count = 20_000
@@ -1219,6 +1226,7 @@ class Reentrant(unittest.TestCase):
             ["flow_start", "step_token", "flow_error"],
         )
 
+    @needs.threads
     def test_a_checked_channel_and_a_log_in_each_others_middle(self) -> None:
         class Judging(StreamChecker):
             meanwhile: Callable[[], object] = staticmethod(lambda: None)
@@ -1248,6 +1256,7 @@ class Reentrant(unittest.TestCase):
         self.assertEqual(log.after(None), tokens(2))
         self.assertEqual(list(receiver), [START, FAILURE])
 
+    @needs.threads
     def test_two_logs_in_each_others_middle(self) -> None:
         together = threading.Barrier(2, timeout=PATIENCE)
         (first, first_encoder), (second, second_encoder) = interrupted(), interrupted()
@@ -1308,6 +1317,7 @@ class Reentrant(unittest.TestCase):
         self.assertEqual(stream, log.after(None))
         self.assert_all(stream, count)
 
+    @needs.asyncio_run
     def test_the_collector_runs_anywhere_in_a_loop(self) -> None:
         count = 300
         threshold = gc.get_threshold()

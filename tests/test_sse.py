@@ -950,6 +950,7 @@ READS: list[Callable[..., None]] = [_read, _aread]
 class Iterated(unittest.TestCase):
     """`read` and `aread`."""
 
+    @needs.asyncio_run
     def test_a_flow(self) -> None:
         stream = b"".join(frames_of(FLOW))
         for read in READS:
@@ -958,6 +959,7 @@ class Iterated(unittest.TestCase):
                 read(Pulled([stream[i : i + step] for i in range(0, len(stream), step)]), events)
                 self.assertEqual(events, list(FLOW))
 
+    @needs.asyncio_run
     def test_each_event_comes_with_its_chunk(self) -> None:
         chunks = Pulled(frames_of(FLOW))
         for number, event in enumerate(sse.read(chunks), 1):
@@ -972,6 +974,7 @@ class Iterated(unittest.TestCase):
 
         asyncio.run(look())
 
+    @needs.asyncio_run
     def test_a_fault_comes_after_the_events_before_it_and_without_another_chunk(self) -> None:
         frames = frames_of(FLOW)
         for read in READS:
@@ -987,6 +990,7 @@ class Iterated(unittest.TestCase):
                 self.assertEqual(events, list(FLOW[:2]))
                 self.assertEqual(chunks.count, 2)
 
+    @needs.asyncio_run
     def test_an_end_without_terminator(self) -> None:
         for read in READS:
             events: list[Event] = []
