@@ -81,7 +81,7 @@ def _texts(value: object, depth: int = 1) -> Iterator[str]:
 
 
 def model(text: str) -> Event | None:
-    """Return the event of a document, by the standard library's `json` and DESIGN's table.
+    """Return the event of a document, by the standard library's `json` and the codec's rules.
 
     None if the document is to be refused.
     """
