@@ -58,7 +58,7 @@ def write(file: BinaryWriter, events: Iterable[Event]) -> None:
 
 
 def _write_all(file: BinaryWriter, data: bytes) -> None:
-    """Write it all: an unbuffered file may take less, at a full disk for one, and raises nothing."""
+    """Write it all: an unbuffered file may take less, as at a full disk, and raises nothing."""
     taken = file.write(data)
     while isinstance(taken, int) and 0 < taken < len(data):
         data = data[taken:]
