@@ -961,16 +961,14 @@ class FollowingInALoop(unittest.TestCase):
         log = ReplayLog()
         loop = asyncio.new_event_loop()
         follower = log.follow(None)
-        first = follower.__anext__()
         task = loop.create_task(rest(follower))
-        first.close()
         loop.run_until_complete(asyncio.sleep(0))
         self.assertEqual(len(log._waiters), 1)
         loop.close()
         self.assertEqual(log.append(token(1)), "1")
         self.assertEqual(log._waiters, {})
         with mock.patch.object(loop, "call_exception_handler"):  # a task destroyed but pending
-            del task, follower, first
+            del task, follower
             gc.collect()
         self.assertEqual(log.append(token(2)), "2")
         self.assertEqual(next(log.follow_sync(None)), tokens(2))
@@ -1277,12 +1275,21 @@ class Reentrant(unittest.TestCase):
         log = ReplayLog()
         main = threading.get_ident()
 
+        struck = threading.Event()
+
+        def strike(*args: object) -> None:
+            if not struck.is_set():
+                struck.set()
+                log.append(END)
+
         def interrupt() -> None:
             while not log._waiters:
                 pass
-            signal.pthread_kill(main, signal.SIGINT)
+            # Again, since one that comes just before the system call is not handled until later.
+            while not struck.wait(0.01):
+                signal.pthread_kill(main, signal.SIGINT)
 
-        before = signal.signal(signal.SIGINT, lambda *args: log.append(END))
+        before = signal.signal(signal.SIGINT, strike)
         try:
             threads = started(interrupt)
             self.assertEqual(list(log.follow_sync(None, keep_alive=None)), [frame("0.1", END)])
