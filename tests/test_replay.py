@@ -1306,7 +1306,7 @@ class Reentrant(unittest.TestCase):
 
         def finalize(index: int) -> None:
             finalized.append(log.append(token(index, "finalizer")))
-            log.after("0.1")
+            log.after(None)
 
         threshold = gc.get_threshold()
         try:
