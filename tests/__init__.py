@@ -46,6 +46,8 @@ def _unraisable(args: "sys.UnraisableHookArgs") -> None:
 
 
 def _thread_died(args: threading.ExceptHookArgs) -> None:
+    if args.exc_type is SystemExit:  # as the hook of the standard library does
+        return
     _uncaught.append(f"{args.thread} died of {args.exc_value!r}")
 
 
