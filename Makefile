@@ -4,6 +4,7 @@
 # lint, types and coverage need what requirements-dev.txt names; the corpus needs cargo.
 
 PYTHON ?= python3
+BENCH = build/bench-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 REFERENCE = cargo run --quiet --release --locked --manifest-path corpus/reference/Cargo.toml --
 
 .PHONY: help test test-pyodide verify vendor corpus corpus-check lint types coverage bench clean
@@ -48,8 +49,12 @@ coverage: ## Run the tests and require every branch of the package
 	$(PYTHON) -m coverage combine
 	$(PYTHON) -m coverage report
 
-bench: ## Measure the order checker and the channel beside their peers
-	$(PYTHON) -m benchmarks.stream
+bench: ## Race the package against others, which get a venv of their own; prints Markdown
+	@test $(BENCH)/installed -nt benchmarks/requirements.txt || { \
+	  $(PYTHON) -m venv --clear $(BENCH) && \
+	  $(BENCH)/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt && \
+	  touch $(BENCH)/installed; }
+	@$(BENCH)/bin/python -m benchmarks
 
 clean: ## Remove what the other tasks left
 	rm -rf build dist .coverage .coverage.* .mypy_cache .ruff_cache corpus/reference/target \

@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""`make bench`: what the order checker and the channel cost, beside their peers of the same run.
+"""The races of the order checker and the channel.
 
-Prints nanoseconds for each event, the least of several rounds that take turns, and the ratio to a
-peer: for `feed` the decoding of the same events, for the channel the standard library's queues
-with nothing checked.
+The peer of `feed` is the decoding of the same events; that of the channel, the standard library's
+queue, which checks nothing.
 """
 
 import asyncio
-import platform
 import queue
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from axon_events import (
     Event,
@@ -21,15 +19,15 @@ from axon_events import (
     StepComplete,
     StepStart,
     StepToken,
-    __version__,
     from_json,
     to_json,
 )
 from axon_events.channel import channel
 from axon_events.order import StreamChecker
 
-TOKENS = 20_000
-ROUNDS = 7
+from .race import Race
+
+TOKENS = 1_000
 
 EVENTS: list[Event] = [
     FlowStart("Report", "anthropic", 1700000000000),
@@ -130,37 +128,17 @@ def in_asyncio(check: bool) -> None:
     asyncio.run(main())
 
 
-# What is measured, and the peer beside it.
-RACES: dict[str, tuple[Callable[[], None], Callable[[], None], str]] = {
-    "feed": (feed, decode, "from_json"),
-    "channel, one thread": (lambda: one_thread(False), simple_queue, "SimpleQueue"),
-    "the same, checked": (lambda: one_thread(True), simple_queue, "SimpleQueue"),
-    "channel, two threads": (lambda: two_threads(False), simple_queue_threads, "SimpleQueue"),
-    "two threads, checked": (lambda: two_threads(True), simple_queue_threads, "SimpleQueue"),
-    "channel, asyncio": (lambda: in_asyncio(False), asyncio_queue, "asyncio.Queue"),
-    "asyncio, checked": (lambda: in_asyncio(True), asyncio_queue, "asyncio.Queue"),
-}
-
-
-def seconds(function: Callable[[], None]) -> float:
-    begun = time.perf_counter()
-    function()
-    return time.perf_counter() - begun
-
-
-def main() -> None:
-    print(f"axon_events {__version__}, Python {platform.python_version()}, {len(EVENTS)} events")
-    for name, (ours, peer, peer_name) in RACES.items():
-        rounds = [(seconds(ours), seconds(peer)) for _ in range(ROUNDS)]
-        best, best_of_peer = (
-            min(column) / len(EVENTS) * 1e9 for column in zip(*rounds, strict=True)
-        )
-        print(
-            f"{name:<22} {best:7.0f} ns   {peer_name:<14} {best_of_peer:7.0f} ns"
-            f"   ratio {best / best_of_peer:5.2f}",
-            flush=True,
-        )
-
-
-if __name__ == "__main__":
-    main()
+def races() -> Iterator[Race]:
+    """Yield the races of this group."""
+    yield Race("order check", len(EVENTS), {"feed": feed, "from_json": decode}, {"from_json": 0.25})
+    for title, ours, peer_name, peer, limit in (
+        ("channel, one thread", one_thread, "SimpleQueue", simple_queue, 4.0),
+        ("channel, two threads", two_threads, "SimpleQueue", simple_queue_threads, 4.0),
+        ("channel, asyncio", in_asyncio, "asyncio.Queue", asyncio_queue, 1.5),
+    ):
+        contestants: dict[str, Callable[[], None]] = {
+            "axon_events": partial(ours, False),
+            "axon_events, checked": partial(ours, True),
+            peer_name: peer,
+        }
+        yield Race(title, len(EVENTS), contestants, {peer_name: limit})

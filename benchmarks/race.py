@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""How a race is run and printed: contestants take turns, and the least time of each counts."""
+
+import gc
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+# A round lets each contestant run once. Noise only ever adds to a time, so the least of many
+# short runs is the nearest to what the code costs.
+ROUNDS = 100
+
+
+# A figure for a person, of the seconds that one of a contestant's `count` times took.
+_UNITS: Mapping[str, Callable[[float], float]] = {
+    "ns": lambda seconds: seconds * 1e9,
+    "MB/s": lambda seconds: 1e-6 / seconds,
+}
+
+
+@dataclass(frozen=True)
+class Race:
+    """One table: the first contestant is measured, the others stand beside it.
+
+    - `title`: what the contestants do.
+    - `count`: how many times a call of a contestant does it (for MB/s: to how many bytes).
+    - `contestants`: the calls, by name.
+    - `aims`: by the name of another one, how many times its time the first one's may be.
+    """
+
+    title: str
+    count: int
+    contestants: Mapping[str, Callable[[], object]]
+    aims: Mapping[str, float] = field(default_factory=dict)
+    rounds: int = ROUNDS
+    unit: str = "ns"
+
+
+# Each aim of this run, in words: those met, and those missed.
+met: list[str] = []
+missed: list[str] = []
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Return how long a call took."""
+    begun = time.perf_counter()
+    function()
+    return time.perf_counter() - begun
+
+
+def run(race: Race) -> None:
+    """Run a race and print its table."""
+    best = dict.fromkeys(race.contestants, float("inf"))
+    gc.collect()
+    gc.disable()
+    for _ in range(race.rounds):
+        for name, function in race.contestants.items():
+            best[name] = min(best[name], seconds(function))
+    gc.enable()
+    each = {name: total / race.count for name, total in best.items()}
+    compare(race.title, race.unit, each, race.aims, _UNITS[race.unit])
+
+
+def compare(
+    title: str,
+    unit: str,
+    figures: Mapping[str, float],
+    aims: Mapping[str, float],
+    shown: Callable[[float], float],
+) -> None:
+    """Print figures of which less is better, the first one's ratio to each other, and the aims."""
+    first, *_ = figures.values()
+    rows = []
+    for n, (name, figure) in enumerate(figures.items()):
+        ratio = first / figure
+        limit = aims.get(name)
+        rows.append(
+            (
+                name,
+                f"{shown(figure):,.0f}",
+                f"{ratio:.2f}" if n else "",
+                "" if limit is None else f"≤ {limit:.2f}",
+                "" if limit is None else judge(f"{title}, to {name}", ratio, limit),
+            )
+        )
+    table((title, unit, "ratio", "aim", ""), rows)
+
+
+def judge(what: str, value: float, limit: float) -> str:
+    """Return whether an aim is met, and keep it for the end."""
+    is_met = value <= limit
+    (met if is_met else missed).append(f"{what}: {value:.2f} (aim {limit:.2f})")
+    return "met" if is_met else "MISSED"
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """Print rows as a table in Markdown that reads as well in a terminal: numbers to the right."""
+    lines = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rule = tuple("-" * width for width in widths)
+    for line in (head, rule, *lines[1:]):
+        cells = (
+            cell.rjust(width) if n else cell.ljust(width)
+            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        print(f"| {' | '.join(cells)} |")
+    print(flush=True)
