@@ -84,6 +84,11 @@ class Writing(unittest.TestCase):
         self.assertEqual(list(_codec._ENCODERS), list(EVENT_TYPES.values()))
         self.assertEqual(list(_codec._BUILDERS), list(EVENT_TYPES))
 
+    def test_the_first_characters_tell_the_kinds_apart(self) -> None:
+        self.assertEqual(list(_codec._KINDS.values()), list(EVENT_TYPES))
+        for event in EVENTS:
+            self.assertEqual(_codec._KINDS[to_json(event)[: _codec._PREFIX]], event.kind)
+
     def test_anything_but_an_event_is_a_type_error(self) -> None:
         others: list[Any] = [None, {}, "x", StepToken, 1]
         for other in others:
@@ -206,7 +211,7 @@ class Accepted(unittest.TestCase):
             with self.subTest(number):
                 self.assertEqual(from_json(with_unknown(number)), TOKEN)
 
-    def test_names_longer_than_the_quick_path_looks(self) -> None:
+    def test_names_of_any_length(self) -> None:
         for length in (100, 399, 400, 401, 1000):
             for event in (StepToken("x" * length, "", 1, 2), FlowError("é" * length, "", 3)):
                 self.assertEqual(from_json(to_json(event)), event)
@@ -625,6 +630,41 @@ class TwoPaths(unittest.TestCase):
                 event = StepComplete("S", 1, False, unit * length, 1, 2, 3)
                 self.assertEqual(_codec._quick(to_json(event)), event)
                 self.assertEqual(_codec._strict(to_json(event)), event)
+
+    def test_an_object_in_any_form_needs_no_strict_path(self) -> None:
+        members = [*to_dict(TOKEN).items(), ("more", None), ("yet", False), ("\n", -5)]
+        for indent in (None, 0, 1, "\t", "\r\n "):
+            for order in (members, members[::-1]):
+                document = json.dumps(dict(order), indent=indent)
+                self.assertEqual(_codec._quick(document), TOKEN)
+                self.assertEqual(_codec._strict(document), TOKEN)
+
+    def test_a_token_after_another_of_its_step(self) -> None:
+        # The head of the first one is kept, and what is found with it must be what is found
+        # without.
+        first = to_json(StepToken("é", "x", 1, 2))
+        head = first[: first.index('x"')]
+        tail = '","token_index":7,"timestamp_ms":8}'
+        for content in ("", "y", "é😀", "a\\n\\u0001", "\\ud83d\\ude00", "\\u00e9"):
+            from_json(first)
+            document = head + content + tail
+            expected = StepToken("é", json.loads(f'"{content}"'), 7, 8)
+            self.assertEqual(repr(_codec._quick(document)), repr(expected))
+            self.assertEqual(repr(_codec._strict(document)), repr(expected))
+        for rest in (
+            "\\ud800" + tail,
+            "é\\ud800" + tail,
+            "\\x" + tail,
+            "\n" + tail,
+            "x",
+            "",
+            tail + "}",
+            tail.replace("7", "07"),
+            tail.replace("8", str(2**64)),
+        ):
+            from_json(first)
+            self.assertIsNone(_codec._quick(head + rest))
+            self.assertIsInstance(decoded(head + rest), DecodeError)
 
 
 class Hostile(unittest.TestCase):

@@ -91,8 +91,8 @@ EDITS: dict[str, tuple[list[str], list[tuple[str, str]], list[str]]] = {
             )
         ],
         [
-            "corpus.json: flow_complete: wire: wrong-type: expected a string as"
-            " FlowComplete.steps_executed, got 1 (",
+            "corpus.json: flow_complete: expected_json: wrong-type: expected a string as"
+            " FlowComplete.steps_executed, got 1",
         ],
     ),
     "a rule relaxed": (
