@@ -429,6 +429,12 @@ class _Looked:
                 looked.bytes += (len(self) if found < 0 else found + 1) - bounds[0]
                 return found
 
+            def rfind(self, what: Any, *bounds: Any) -> int:
+                found = super().rfind(what, *bounds)
+                start, end = bounds
+                looked.bytes += min(end, len(self)) - (start if found < 0 else found)
+                return found
+
             def __getitem__(self, key: Any) -> Any:
                 part = super().__getitem__(key)
                 looked.bytes += len(part)
@@ -437,13 +443,13 @@ class _Looked:
         self.type = Bytes
         self._pattern = sse._FRAME
         # As far as the pattern can have come, whether or not it matched.
-        self._farthest = re.compile(rb"(?:id:.*\n?)?(?:event:.*\n?)?(?:data:.*\n?)?\n?")
+        self._farthest = re.compile(r"(?:id:.*\n?)?(?:event:.*\n?)?(?:data:.*\n?)?\n?")
 
-    def match(self, chunk: bytes, pos: int) -> "re.Match[bytes] | None":
-        farthest = self._farthest.match(chunk, pos)
+    def match(self, text: str, pos: int) -> "re.Match[str] | None":
+        farthest = self._farthest.match(text, pos)
         assert farthest is not None
         self.bytes += farthest.end() - pos
-        return self._pattern.match(chunk, pos)
+        return self._pattern.match(text, pos)
 
 
 class Linear(unittest.TestCase):
