@@ -105,16 +105,23 @@ class Good(unittest.TestCase):
 
 
 class Edited(unittest.TestCase):
-    """Each on a copy of the corpus with one edit."""
+    """Each on a copy of a part of the corpus with one edit."""
 
     def setUp(self) -> None:
         temporary = tempfile.TemporaryDirectory()
         self.addCleanup(temporary.cleanup)
         self.folder = Path(temporary.name) / "corpus"
         shutil.copytree(CORPUS, self.folder, ignore=shutil.ignore_patterns("reference"))
+        for name in dict(LISTS):
+            corpus = {
+                # The first entries are one of each variant.
+                key: value[:7] + value[7::10] if isinstance(value, list) else value
+                for key, value in loaded(name).items()
+            }
+            (self.folder / name).write_text(json.dumps(corpus), encoding="utf-8")
 
     def edit(self, edit: Callable[[Any], object], name: str = "corpus.json") -> Run:
-        corpus = loaded(name)
+        corpus = json.loads((self.folder / name).read_bytes())
         edit(corpus)
         (self.folder / name).write_text(json.dumps(corpus), encoding="utf-8")
         return Run("verify", self.folder)
@@ -181,9 +188,9 @@ class Edited(unittest.TestCase):
         ]
         for edit_entry, text in cases:
             with self.subTest(text):
-                shutil.copy(CORPUS / "corpus.json", self.folder)
 
                 def edit(corpus: Any, edit_entry: Callable[[Any], None] = edit_entry) -> None:
+                    corpus["entries"][0] = loaded("corpus.json")["entries"][0]
                     edit_entry(corpus["entries"][0])
 
                 run = self.edit(edit)
