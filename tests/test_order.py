@@ -396,7 +396,7 @@ class Rules(unittest.TestCase):
 
 
 class Model(unittest.TestCase):
-    STREAMS = 8_000
+    STREAMS = 10_000
 
     def test_the_checker_agrees_with_the_model_on_random_streams(self) -> None:
         rng = random.Random(SEED)

@@ -92,7 +92,7 @@ class Properties(unittest.TestCase):
 
     def test_both_paths_of_the_decoder_give_the_same(self) -> None:
         quick = refused = 0
-        for n in range(20_000):
+        for n in range(10_000):
             document = to_json(random_event(self.rng)) if n % 2 else self.random_document()
             document = self.damaged(document)
             by_quick = _codec._quick(document) if _codec._is_utf8(document) else None
