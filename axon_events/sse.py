@@ -471,9 +471,10 @@ def event_of(frame: Frame) -> Event | None:
                 "kind",
             )
     except DecodeError as error:
+        where = f"the frame with the id {frame.id!r:.60}" if frame.id else "a frame without an id"
         raise DecodeError(
             error.reason,
-            f"{error.message}, in the data of the frame with the id {frame.id!r:.60}",
+            f"{error.message}, in the data of {where}",
             error.kind,
             error.field,
             error.pos,
@@ -497,11 +498,19 @@ def read(
     Iterating raises what `Reader` raises, after the events before the fault, without another chunk.
     Raises TypeError for bytes instead of an iterable of them, and what `Reader` raises.
     """
-    if isinstance(chunks, (bytes, bytearray, memoryview, str)):
-        raise TypeError(
-            f"read takes an iterable of bytes, got {type(chunks).__name__}: put it into a list"
-        )
+    _require_chunks("read", chunks)
     return _read(chunks, Reader(check=check, max_frame_bytes=max_frame_bytes))
+
+
+def _require_chunks(function: str, chunks: object) -> None:
+    """Raise TypeError for what can be iterated, but is no iterable of bytes."""
+    if isinstance(chunks, (bytes, bytearray, memoryview)):
+        what = f"{type(chunks).__name__}: put it into a list"
+    elif isinstance(chunks, str) or hasattr(chunks, "encoding"):
+        what = "text: open a file in binary mode"
+    else:
+        return
+    raise TypeError(f"{function} takes an iterable of bytes, got {what}")
 
 
 def _read(chunks: Iterable[bytes], reader: Reader) -> Iterator[Event]:
@@ -518,6 +527,7 @@ def aread(
     max_frame_bytes: int = _MAX_FRAME_BYTES,
 ) -> AsyncIterator[Event]:
     """Return the same as `read`, asynchronous, for an asynchronous iterable of bytes."""
+    _require_chunks("aread", chunks)
     return _aread(chunks, Reader(check=check, max_frame_bytes=max_frame_bytes))
 
 

@@ -152,7 +152,7 @@ class ServerSentEvents(unittest.TestCase):
                 [lines.complaint(error) for error in errors],
                 [
                     f'{path}:1: missing-kind: expected a field "kind", got none, in the data of'
-                    " the frame with the id '' (column 2)",
+                    " a frame without an id (column 2)",
                     f"{path}:3: cut-line: expected a blank line, which ends a frame, got the end of"
                     " the file in the middle of one",
                 ],

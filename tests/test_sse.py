@@ -4,6 +4,7 @@
 
 import asyncio
 import enum
+import io
 import json
 import pickle
 import random
@@ -1009,11 +1010,17 @@ class Iterated(unittest.TestCase):
 
     def test_misuse_is_told_by_the_call(self) -> None:
         chunks: Any
-        for chunks in (b"data: x\n\n", bytearray(), memoryview(b""), "data: x\n\n"):
-            name = type(chunks).__name__
-            text = f"^read takes an iterable of bytes, got {name}: put it into a list$"
-            with self.subTest(type(chunks)), self.assertRaisesRegex(TypeError, text):
-                sse.read(chunks)
+        for chunks, text in (
+            (b"data: x\n\n", "bytes: put it into a list"),
+            (bytearray(), "bytearray: put it into a list"),
+            (memoryview(b""), "memoryview: put it into a list"),
+            ("data: x\n\n", "text: open a file in binary mode"),
+            (io.TextIOWrapper(io.BytesIO()), "text: open a file in binary mode"),
+        ):
+            for read in (sse.read, sse.aread):
+                message = f"^{read.__name__} takes an iterable of bytes, got {text}$"
+                with self.subTest(message), self.assertRaisesRegex(TypeError, message):
+                    read(chunks)
         for call in (sse.read, sse.aread):
             with self.assertRaisesRegex(ValueError, "^max_frame_bytes must be 1 or more"):
                 call(Pulled([]), max_frame_bytes=0)
