@@ -2,6 +2,8 @@
 # Copyright (c) 2026 the axon_events authors
 """`verify`: what it counts, and that it names whatever is not as the reference wrote it."""
 
+import argparse
+import errno
 import json
 import os
 import shutil
@@ -108,6 +110,7 @@ class Good(unittest.TestCase):
                     for name, what, count in self.counts()
                 ],
                 "differences": [],
+                "unreadable": None,
             },
         )
 
@@ -488,6 +491,17 @@ class Edited(unittest.TestCase):
             self.assertEqual(
                 run.err, f"python -m {PACKAGE}: {missing}: No such file or directory\n"
             )
+            as_json = Run("verify", folder, "--json")
+            self.assertEqual((as_json.status, as_json.err), (2, run.err))
+            result = json.loads(as_json.out)
+            self.assertEqual((result["agrees"], result["unreadable"]), (False, str(missing)))
+
+    def test_a_full_disk_is_not_a_corpus_that_cannot_be_read(self) -> None:
+        full = OSError(errno.ENOSPC, "No space left on device")
+        arguments = argparse.Namespace(corpus=self.folder, json=False)
+        with mock.patch("builtins.print", side_effect=full), self.assertRaises(OSError) as caught:
+            list(verify._run(arguments))
+        self.assertIs(caught.exception, full)
 
 
 class WhereItLooks(unittest.TestCase):

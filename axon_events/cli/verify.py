@@ -77,26 +77,36 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
             print(f"{escaped(file)}: {edit}")
     files = []
     differences = []
-    for checked in _checks(corpus):
-        files.append({"file": checked.file, checked.what: checked.count, **checked.header})
-        for case, difference in checked.differences:
-            yield 1
-            differences.append({"file": checked.file, "case": case, "difference": difference})
+    unreadable: OSError | None = None
+    try:
+        for checked in _checks(corpus):
+            files.append({"file": checked.file, checked.what: checked.count, **checked.header})
+            for case, difference in checked.differences:
+                yield 1
+                differences.append({"file": checked.file, "case": case, "difference": difference})
+                if not arguments.json:
+                    place = f"{checked.file}: {case}" if case else checked.file
+                    print(f"{place}: {difference}")
             if not arguments.json:
-                place = f"{checked.file}: {case}" if case else checked.file
-                print(f"{place}: {difference}")
-        if not arguments.json:
-            what = _SHOWN.get(checked.what, checked.what)
-            print(f"{checked.file}: {checked.count} {what}{_shown_header(checked.header)}")
+                what = _SHOWN.get(checked.what, checked.what)
+                print(f"{checked.file}: {checked.count} {what}{_shown_header(checked.header)}")
+    except OSError as error:
+        if error.filename is None:  # it is stdout that failed
+            raise
+        unreadable = error
     if arguments.json:
         result = {
             "axon_events": __version__,
             "edits": None if edits is None else [{"file": f, "edit": edit} for f, edit in edits],
-            "agrees": not differences,
+            "agrees": not differences and unreadable is None,
             "files": files,
             "differences": differences,
+            "unreadable": None if unreadable is None else str(unreadable.filename),
         }
         print(json.dumps(result, indent=2))
+    if unreadable is not None:
+        raise unreadable
+    if arguments.json:
         return
     judgement = "agrees with the corpus"
     if differences:
