@@ -136,7 +136,7 @@ class AnyBytes(unittest.TestCase):
 class Hostile(unittest.TestCase):
     def test_megabytes_of_hostile_input_under_limits_of_memory_and_time(self) -> None:
         run = subprocess.run(
-            [sys.executable, "-W", "error", "-m", "tests.faults.hostile", "1"],
+            [sys.executable, "-W", "error", "-m", f"{__package__}.faults.hostile", "1"],
             capture_output=True,
             text=True,
             cwd=ROOT,
@@ -207,7 +207,7 @@ class Disk(unittest.TestCase):
         code = (
             "import resource, sys\n"
             f"from {PACKAGE} import jsonl\n"
-            "from tests.samples import flow\n"
+            f"from {__package__}.samples import flow\n"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (50_001, 50_001))\n"
             "file = open(sys.argv[1], 'wb', int(sys.argv[2]))\n"
             "try: jsonl.write(file, flow(10_000))\n"
@@ -241,7 +241,7 @@ class Killed(unittest.TestCase):
         code = (
             "import os, signal, sys\n"
             f"from {PACKAGE} import jsonl\n"
-            "from tests.samples import flow\n"
+            f"from {__package__}.samples import flow\n"
             "def events():\n"
             "    for event in flow(10_000):\n"
             "        yield event\n"
@@ -277,7 +277,7 @@ class Killed(unittest.TestCase):
         code = (
             "import sys\n"
             f"from {PACKAGE} import StepToken, jsonl\n"
-            "from tests.samples import flow\n"
+            f"from {__package__}.samples import flow\n"
             "jsonl.write(sys.stdout.buffer, [*flow(3), StepToken('Draft', 'x' * 10**7, 4, 4)])\n"
         )
         with subprocess.Popen(
