@@ -13,9 +13,10 @@ async for piece in frames: await response.write(piece)
 
 Frames are numbered from 0. Only `append` and `close` change the log, one at a time, and each shows
 what it did by setting one name: `_newest`, how many frames there are and whether more may come,
-and `_oldest`, where those that are kept begin. All else only reads: one of the two, and then
-frames by their number, where one that is not there has been evicted. So it needs no lock, and it
-may run in the middle of anything, as what the collector runs does.
+and `_oldest`, where those that are kept begin. So whoever reads finds the log as it was before or
+as it is after, also where an interrupt comes. All else only reads: one of the two, and then frames
+by their number, where one that is not there has been evicted. So it needs no lock, and it may run
+in the middle of anything, as what the collector runs does.
 
 Who waits for a frame enters into `_waiters`, then looks whether `_newest` is still the same.
 `append` sets `_newest`, then looks for waiters. Whichever is later sees the other. Who takes the
@@ -62,6 +63,7 @@ class _Newest(NamedTuple):
     """The log's new end."""
 
     total: int  # of all frames that have ever been in the log
+    bytes: int  # of all of them
     id: str  # of the last one
     end: str | None  # why there will be no more
 
@@ -70,6 +72,7 @@ class _Oldest(NamedTuple):
     """The log's old end."""
 
     number: int  # of the oldest frame kept
+    bytes: int  # of all before it
     id: str  # its id
     evicted: str  # the id of the frame before
 
@@ -100,13 +103,12 @@ class ReplayLog(Turns):
         self._prefix = "" if stream_id is None else f"{stream_id}:"
         self._max_events = _limit("max_events", max_events)
         self._max_bytes = _limit("max_bytes", max_bytes)
-        self._bytes = 0  # of the frames kept
         self._frames: dict[int, tuple[str, bytes]] = {}
         # Of the id of each frame that is kept, and of the last one that is not, the number of the
         # frame after it. Before the first frame stands the empty id.
         self._following = {"": 0}
-        self._newest = _Newest(0, "", None)
-        self._oldest = _Oldest(0, "", "")
+        self._newest = _Newest(0, 0, "", None)
+        self._oldest = _Oldest(0, 0, "", "")
         self._waiters: dict[Callable[[], object], None] = {}  # what wakes them; as an ordered set
 
     def append(self, event: Event) -> str:
@@ -143,7 +145,7 @@ class ReplayLog(Turns):
         if event is None:
             if newest.end is None:
                 self._newest = newest._replace(end=_CLOSED)
-                self._wake()
+            self._wake()  # also after a terminator: an interrupt may have kept `append` from it
             return ""
         if newest.end is not None:
             raise RuntimeError(newest.end)
@@ -152,12 +154,11 @@ class ReplayLog(Turns):
         end = None
         if event.is_terminator:
             end = f"the stream has ended by {event.kind}: use a new ReplayLog for another run"
-        self._bytes += len(frame)
         self._frames[newest.total] = id, frame
         self._following[id] = newest.total + 1
-        self._newest = _Newest(newest.total + 1, id, end)
-        while (kept := self._newest.total - self._oldest.number) > 1 and (
-            kept > self._max_events or self._bytes > self._max_bytes
+        self._newest = newest = _Newest(newest.total + 1, newest.bytes + len(frame), id, end)
+        while (kept := newest.total - self._oldest.number) > 1 and (
+            kept > self._max_events or newest.bytes - self._oldest.bytes > self._max_bytes
         ):
             self._evict()
         self._wake()
@@ -166,8 +167,8 @@ class ReplayLog(Turns):
     def _evict(self) -> None:
         oldest = self._oldest
         id, frame = self._frames[oldest.number]
-        self._oldest = _Oldest(oldest.number + 1, self._frames[oldest.number + 1][0], id)
-        self._bytes -= len(frame)
+        next_id = self._frames[oldest.number + 1][0]
+        self._oldest = _Oldest(oldest.number + 1, oldest.bytes + len(frame), next_id, id)
         del self._frames[oldest.number]
         del self._following[oldest.evicted]
 

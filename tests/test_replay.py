@@ -171,6 +171,35 @@ class Appending(unittest.TestCase):
         self.assertIs(log.ended, True)
         self.assertIs(log_of(START, END).ended, True)
 
+    def test_close_wakes_whom_an_interrupted_append_did_not(self) -> None:
+        for end in (END, token(1)):
+            log = ReplayLog()
+            woken: list[bool] = []
+            log._waiters = {lambda: woken.append(True): None}  # noqa: B023
+            with (
+                mock.patch.object(log, "_wake", side_effect=KeyboardInterrupt),
+                self.assertRaises(KeyboardInterrupt),
+            ):
+                log.append(end)
+            log.close()
+            self.assertEqual((woken, log._waiters), ([True], {}))
+
+    def test_a_frame_that_an_interrupt_kept_out_does_not_count(self) -> None:
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
+        for name in ("_frames", "_following"):
+            log = log_of(token(1), max_bytes=len(tokens(3)))
+            hooked = Hooked(getattr(log, name))
+            hooked.before_set = interrupt
+            setattr(log, name, hooked)
+            with self.assertRaises(KeyboardInterrupt):
+                log.append(token(2, "x" * 1000))
+            for index in (3, 4):
+                log.append(token(index))
+            self.assertEqual(log.after("1"), tokens(2, 3))
+            self.assertEqual(kept(log), (3, len(tokens(3))))
+
     def test_an_emitter_may_have_the_log_as_its_sink(self) -> None:
         log = ReplayLog()
         with (
