@@ -4,6 +4,7 @@
 
 import asyncio
 import copy
+import enum
 import faulthandler
 import gc
 import itertools
@@ -359,6 +360,26 @@ class After(unittest.TestCase):
         self.assert_unknown(
             log, "run:7:6", "this run has not given the id 'run:7:6': the last one is 'run:7:5'"
         )
+
+    def test_a_stream_id_of_another_class_is_taken_for_its_text(self) -> None:
+        class Run(str, enum.Enum):
+            A = "run-1"
+
+        class Shown(str):
+            __slots__ = ()
+
+            def __format__(self, spec: str) -> str:
+                return "shown"
+
+        for stream_id in (Run.A, Shown("run-1")):
+            log = log_of(token(1), token(2), stream_id=stream_id, max_events=1)
+            self.assertEqual(log.after("run-1:1").count(b"id: run-1:2\n"), 1)
+            for id in ("run-1:0", None):
+                with self.assertRaises(CursorExpired):
+                    log.after(id)
+            self.assert_unknown(
+                log, "17", "expected an id of this run, such as 'run-1:17', got '17'"
+            )
 
     def test_whatever_a_client_sends_the_text_is_short_and_on_one_line(self) -> None:
         log = log_of(token(1), stream_id="r" * 1000)
