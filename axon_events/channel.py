@@ -13,24 +13,18 @@ finalizer can get into, in an order that leaves no gap:
 - A sender queues an event, then looks for a waiter and for an end. The receiver sets its waiter,
   then looks for an event again. Whichever is later sees the other.
 
-The checker judges one event at a time, and a `ReplayLog` takes one at a time. What a thread gives
-to either while it holds the lock of any of them is put off until it has let go; so it never waits
-for a lock that it holds itself, or that a thread holds which waits for this one.
+The checker judges one event at a time; what comes in the middle of that waits for its turn.
 """
 
 import threading
-from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from ._catalog import EVENT_TYPES, Event
+from ._turns import LoopWaiter, Turns
 from .order import StreamChecker, TruncatedStream, Violation, checker_of
-
-if TYPE_CHECKING:
-    import asyncio
 
 __all__ = ["ChannelClosed", "Receiver", "Sender", "channel"]
 
@@ -248,34 +242,6 @@ def _ended() -> None:
     """Stand for the queue after the end."""
 
 
-class LoopWaiter:
-    """What waits in its event loop, for any thread to wake; for one waiting."""
-
-    __slots__ = ("_loop", "_woken", "future")
-
-    def __init__(self, loop: "asyncio.AbstractEventLoop") -> None:
-        self._loop = loop
-        self._woken = False
-        self.future: asyncio.Future[bool] = loop.create_future()  # whether it was woken
-
-    def wake(self) -> None:
-        if self._woken:
-            return
-        try:
-            # In the loop's own thread too: a finalizer may run there between the loop's last look
-            # at what is ready and its sleep.
-            self._loop.call_soon_threadsafe(self.resume)
-        except RuntimeError:
-            if not self._loop.is_closed():
-                raise
-            # Nobody waits in a closed loop: the event is for whoever looks next.
-        self._woken = True
-
-    def resume(self, woken: bool = True) -> None:
-        if not self.future.done():
-            self.future.set_result(woken)
-
-
 class _End(NamedTuple):
     """How a stream ended: what later sends are told, and what the receiver gets."""
 
@@ -292,46 +258,14 @@ _NOT_TERMINATORS: Final = frozenset(cls for cls in _EVENTS if not cls.is_termina
 _NONE: Final[frozenset[type[Event]]] = frozenset()
 
 
-class Turns(ABC):
-    """What takes one event at a time, from any thread, and in the middle of anything."""
-
-    __slots__ = ("_lock",)
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def _submit(self, event: Event | None) -> str | None:
-        """Take an event and return what `_take` does; later, and None, if this thread is at it."""
-        thread = _threads.this
-        if thread.taking:
-            thread.put_off.append((self, event))
-            return None
-        try:
-            if thread.put_off:
-                thread.catch_up()
-            thread.taking = True
-            try:
-                with self._lock:
-                    return self._take(event)
-            finally:
-                thread.taking = False
-        finally:
-            if thread.put_off:
-                thread.catch_up()
-
-    @abstractmethod
-    def _take(self, event: Event | None) -> str | None:
-        """Take an event, or None for the end, while holding the lock."""
-
-
-class _Stream(Turns):
+class _Stream:
     """What the two ends share."""
 
-    __slots__ = ("_checker", "ends", "queue", "unchecked", "waiter")
+    __slots__ = ("_checker", "_turns", "ends", "queue", "unchecked", "waiter")
 
     def __init__(self, checker: StreamChecker | None) -> None:
-        super().__init__()  # a turn: a judgement, and queueing what has been judged
         self._checker = checker
+        self._turns = Turns()  # one is a judgement, and queueing what has been judged
         self.queue: SimpleQueue[Event | None] = SimpleQueue()
         self.waiter: LoopWaiter | None = None
         self.ends: list[_End] = []
@@ -343,7 +277,7 @@ class _Stream(Turns):
         if self._checker is None:
             self._take(event)
         else:
-            self._submit(event)
+            self._turns.call(self._take, event)
 
     def _take(self, event: Event | None) -> None:
         if event is None:
@@ -375,45 +309,3 @@ class _Stream(Turns):
 
     def closed(self) -> ChannelClosed:
         return ChannelClosed(self.ends[0].text)
-
-
-class _Thread:
-    """Of a thread: whether it takes an event, and so may hold a lock; what it put off."""
-
-    __slots__ = ("put_off", "taking")
-
-    def __init__(self) -> None:
-        self.taking = False
-        self.put_off: deque[tuple[Turns, Event | None]] = deque()
-
-    def catch_up(self) -> None:
-        """Take what was put off, and report what is refused."""
-        while self.put_off:
-            try:
-                self.taking = True  # so that nothing overtakes what is taken out here
-                try:
-                    turns, event = self.put_off.popleft()
-                    with turns._lock:
-                        turns._take(event)
-                finally:
-                    self.taking = False
-            except Exception as error:
-                _Unraisable(error)
-
-
-class _Threads(threading.local):
-    def __init__(self) -> None:
-        self.this = _Thread()
-
-
-_threads: Final = _Threads()
-
-
-class _Unraisable:
-    """An error that there is nobody to catch; as this goes, the interpreter reports it."""
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    def __del__(self) -> None:
-        raise self._error

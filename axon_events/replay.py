@@ -32,7 +32,7 @@ from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple, NoReturn
 
 from ._catalog import U64_MAX, Event, FlowExecutionEvent, shown_int
-from .channel import LoopWaiter, Turns
+from ._turns import LoopWaiter, Turns
 from .sse import Encoder
 
 __all__ = ["CursorExpired", "CursorUnknown", "ReplayLog"]
@@ -77,7 +77,7 @@ class _Oldest(NamedTuple):
     evicted: str  # the id of the frame before
 
 
-class ReplayLog(Turns):
+class ReplayLog:
     """The frames of a run, each encoded once; for any number of threads and followers.
 
     - `stream_id`: names the run in each frame's id, as of `sse.Encoder`. With it, an id of another
@@ -98,7 +98,7 @@ class ReplayLog(Turns):
         max_events: int | None = None,
         max_bytes: int | None = None,
     ) -> None:
-        super().__init__()  # a turn: to encode a frame and keep it
+        self._turns = Turns()  # one is to encode a frame and keep it
         self._encoder = Encoder(stream_id)
         self._prefix = "" if stream_id is None else stream_id + ":"  # joined, as by the encoder
         self._max_events = _limit("max_events", max_events)
@@ -122,14 +122,14 @@ class ReplayLog(Turns):
         """
         if not isinstance(event, FlowExecutionEvent):
             raise TypeError(f"append takes an event, got {type(event).__name__}")
-        return self._submit(event) or ""
+        return self._turns.call(self._take, event) or ""
 
     def close(self) -> None:
         """End the log: no more can be appended, and followers end after the last frame.
 
         Again, or after a terminator, do nothing.
         """
-        self._submit(None)
+        self._turns.call(self._take, None)
 
     @property
     def ended(self) -> bool:
