@@ -74,13 +74,13 @@ class Sender:
             if not stream.unchecked:  # ended meanwhile, and the event may have come after that
                 raise stream.closed()
         elif type(event) in _EVENTS:
-            stream.submit(event)
+            stream.call(stream.take, event)
         else:
             raise TypeError(f"send takes an event, got {type(event).__name__}")
 
     def close(self) -> None:
         """End the stream, truncated if no terminator was sent; again, do nothing."""
-        self._stream.submit(None)
+        self._stream.call(self._stream.take, None)
 
     def __enter__(self) -> "Sender":
         return self
@@ -258,28 +258,32 @@ _NOT_TERMINATORS: Final = frozenset(cls for cls in _EVENTS if not cls.is_termina
 _NONE: Final[frozenset[type[Event]]] = frozenset()
 
 
+_Take = Callable[[Event | None], None]
+_Call = Callable[[_Take, Event | None], None]
+
+
+def _at_once(take: _Take, event: Event | None) -> None:
+    take(event)
+
+
 class _Stream:
     """What the two ends share."""
 
-    __slots__ = ("_checker", "_turns", "ends", "queue", "unchecked", "waiter")
+    __slots__ = ("_checker", "call", "ends", "queue", "unchecked", "waiter")
 
     def __init__(self, checker: StreamChecker | None) -> None:
         self._checker = checker
-        self._turns = Turns()  # one is a judgement, and queueing what has been judged
+        # How to call `take`: in turns, each a judgement and queueing what was judged; at once if
+        # nothing is judged.
+        self.call: _Call = _at_once if checker is None else Turns().call
         self.queue: SimpleQueue[Event | None] = SimpleQueue()
         self.waiter: LoopWaiter | None = None
         self.ends: list[_End] = []
         # The types of the events that need only be queued; none any more after the end.
         self.unchecked = _NOT_TERMINATORS if checker is None else _NONE
 
-    def submit(self, event: Event | None) -> None:
-        """Judge and queue an event, or None for the end; later if this thread is judging."""
-        if self._checker is None:
-            self._take(event)
-        else:
-            self._turns.call(self._take, event)
-
-    def _take(self, event: Event | None) -> None:
+    def take(self, event: Event | None) -> None:
+        """Judge and queue an event, or None for the end."""
         if event is None:
             violations = [] if self._checker is None else self._checker.close()
             text = "the Sender has been closed: send first, close() or leave its `with` block then"
