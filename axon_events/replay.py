@@ -26,7 +26,7 @@ frame between the two, and waits for the next one at once, is woken for nothing 
 import math
 import re
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple, NoReturn
@@ -192,9 +192,7 @@ class ReplayLog:
         """
         return self._read(self._number_after(id), id or "", math.inf)[0]
 
-    def follow(
-        self, id: str | None, *, keep_alive: float | None = 15.0
-    ) -> AsyncGenerator[bytes, None]:
+    def follow(self, id: str | None, *, keep_alive: float | None = 15.0) -> "_Follower":
         """Return an asynchronous iterator over the frames after an id, until the end of the log.
 
         It gives the frames that are kept, then waits for each as it comes, without polling.
@@ -205,30 +203,19 @@ class ReplayLog:
 
         Each item is one or more whole frames. The call itself raises what `after` raises, and
         TypeError or ValueError for another `keep_alive`. The iterator raises CursorExpired if the
-        frame that is its next has been evicted. Cancelling or closing it leaves nothing behind.
+        frame that is its next has been evicted, and RuntimeError if another task waits for an item
+        of it. A cancelled wait leaves nothing behind and loses nothing: the next one goes on. After
+        `aclose()` there are no more items.
         """
         seconds = _seconds(keep_alive)
-        return self._follow(self._number_after(id), id or "", seconds)
+        return _Follower(self, self._number_after(id), id or "", seconds)
 
     def follow_sync(
         self, id: str | None, *, keep_alive: float | None = 15.0
     ) -> Generator[bytes, None, None]:
-        """Return the same as `follow`, for a thread."""
+        """Return the same as `follow`, for a thread: a generator, which an exception ends."""
         seconds = _seconds(keep_alive)
         return self._follow_sync(self._number_after(id), id or "", seconds)
-
-    async def _follow(
-        self, number: int, id: str, keep_alive: float | None
-    ) -> AsyncGenerator[bytes, None]:
-        while True:
-            newest = self._newest
-            if number < newest.total:
-                piece, number, id = self._read(number, id, _PIECE_BYTES)
-                yield piece
-            elif newest.end is not None:
-                return
-            elif not await self._woken(newest, keep_alive):
-                yield self._encoder.keep_alive()
 
     def _follow_sync(
         self, number: int, id: str, keep_alive: float | None
@@ -242,23 +229,6 @@ class ReplayLog:
                 return
             elif not self._woken_sync(newest, keep_alive):
                 yield self._encoder.keep_alive()
-
-    async def _woken(self, newest: _Newest, timeout: float | None) -> bool:
-        """Wait until `_newest` may be another; return False if that took too long."""
-        from asyncio import get_running_loop  # here, since threads do not need it
-
-        loop = get_running_loop()
-        waiter = LoopWaiter(loop)
-        timer = None if timeout is None else loop.call_later(timeout, waiter.resume, False)
-        wake = waiter.wake
-        try:
-            self._waiters[wake] = None
-            # If it is still the same, now that `append` sees the waiter.
-            return self._newest is not newest or await waiter.future
-        finally:
-            self._waiters.pop(wake, None)
-            if timer is not None:
-                timer.cancel()
 
     def _woken_sync(self, newest: _Newest, timeout: float | None) -> bool:
         """Wait until `_newest` may be another; return False if that took too long."""
@@ -330,6 +300,61 @@ class ReplayLog:
     def __reduce__(self) -> NoReturn:
         # The followers of a copy would wait for events that go to the original.
         raise TypeError("a ReplayLog can be neither copied nor pickled")
+
+
+class _Follower(AsyncIterator[bytes]):
+    """What `follow` returns: no generator, since an exception, so also a cancel, would end it."""
+
+    def __init__(self, log: ReplayLog, number: int, id: str, keep_alive: float | None) -> None:
+        self._log = log
+        self._number = number  # of the next frame
+        self._id = id  # of the last one
+        self._keep_alive = keep_alive
+        self._waiter: LoopWaiter | None = None
+        self._closed = False
+
+    async def __anext__(self) -> bytes:
+        if self._waiter is not None:
+            raise RuntimeError("another anext is waiting: call follow once for each who follows")
+        log = self._log
+        while not self._closed:
+            newest = log._newest
+            if self._number < newest.total:
+                piece, self._number, self._id = log._read(self._number, self._id, _PIECE_BYTES)
+                return piece
+            if newest.end is not None:
+                break
+            if not await self._woken(newest):
+                return log._encoder.keep_alive()
+        raise StopAsyncIteration
+
+    async def _woken(self, newest: _Newest) -> bool:
+        """Wait until `_newest` may be another; return False if that took too long."""
+        from asyncio import get_running_loop  # here, since threads do not need it
+
+        loop = get_running_loop()
+        waiters = self._log._waiters
+        waiter = LoopWaiter(loop)
+        timer = None
+        if self._keep_alive is not None:
+            timer = loop.call_later(self._keep_alive, waiter.resume, False)
+        wake = waiter.wake
+        try:
+            self._waiter = waiter
+            waiters[wake] = None
+            # If it is still the same, now that `append` sees the waiter.
+            return self._log._newest is not newest or await waiter.future
+        finally:
+            self._waiter = None
+            waiters.pop(wake, None)
+            if timer is not None:
+                timer.cancel()
+
+    async def aclose(self) -> None:
+        """End it, also if it waits; in its loop. Again, or after the end, do nothing."""
+        self._closed = True
+        if self._waiter is not None:
+            self._waiter.resume()
 
 
 def _limit(name: str, value: int | None) -> float:

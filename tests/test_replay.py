@@ -17,7 +17,7 @@ import sys
 import threading
 import tracemalloc
 import unittest
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
@@ -921,7 +921,11 @@ class FollowingInALoop(unittest.TestCase):
             self.assertEqual(await anext(follower), tokens(2))
             for index in range(3, 7):
                 log.append(token(index))
-            for overtaken, start in ((follower, "after the id '2'"), (early, "from the beginning")):
+            for overtaken, start in (
+                (follower, "after the id '2'"),
+                (early, "from the beginning"),
+                (follower, "after the id '2'"),  # again: it must not look like the end
+            ):
                 with self.assertRaises(CursorExpired) as caught:
                     await anext(overtaken)
                 self.assertEqual(caught.exception.oldest, "4")
@@ -1007,6 +1011,100 @@ class FollowingInALoop(unittest.TestCase):
         with self.subTest(seed=seed):
             self.assertEqual(run(main()), [*map(str, range(1, count + 1)), f"{count}.1"])
 
+    def test_cancelled_while_it_waits_it_goes_on(self) -> None:
+        async def main() -> None:
+            log = log_of(token(1))
+            follower = log.follow(None)
+            self.assertEqual(await anext(follower), tokens(1))
+            for woken_first, index in ((False, 2), (True, 3)):
+                waiting = asyncio.ensure_future(rest(follower, 1))
+                await until(lambda: log._waiters)
+                if woken_first:
+                    log.append(token(index))
+                waiting.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await waiting
+                self.assertEqual(log._waiters, {})
+                if not woken_first:
+                    log.append(token(index))
+                self.assertEqual(await anext(follower), tokens(1, index))
+            log.append(END)
+            self.assertEqual([piece async for piece in follower], [frame("3.1", END)])
+            self.assertEqual(await rest(follower), [])
+
+        run(main())
+
+    def test_cancelled_at_any_time_it_gives_every_byte_once(self) -> None:
+        seed = 20261124
+        rng = random.Random(seed)
+        count = 1500
+
+        async def produce(log: ReplayLog) -> None:
+            for index in range(1, count + 1):
+                log.append(token(index))
+                for _ in range(rng.randrange(8)):
+                    await asyncio.sleep(0)
+            log.append(END)
+
+        async def main() -> None:
+            log = ReplayLog()
+            pieces: list[bytes] = []
+
+            async def follow() -> None:
+                async for piece in follower:
+                    pieces.append(piece)
+                    await asyncio.sleep(0)
+
+            follower = log.follow(None)
+            producer = asyncio.ensure_future(produce(log))
+            following = asyncio.ensure_future(follow())
+            while not following.done():
+                for _ in range(rng.randrange(12)):
+                    await asyncio.sleep(0)
+                if following.cancel():
+                    with suppress(asyncio.CancelledError):
+                        await following
+                        break
+                    following = asyncio.ensure_future(follow())
+            await producer
+            self.assertEqual(b"".join(pieces), log.after(None))
+
+        with self.subTest(seed=seed):
+            run(main())
+
+    def test_closing_ends_it_also_while_it_waits(self) -> None:
+        async def main() -> None:
+            log = log_of(token(1), token(2))
+            follower, unused = log.follow("1"), log.follow(None)
+            self.assertEqual(await anext(follower), tokens(1, 2))
+            waiting = asyncio.ensure_future(rest(follower))
+            await until(lambda: log._waiters)
+            for _ in range(2):
+                await follower.aclose()
+                await unused.aclose()
+            self.assertEqual((await waiting, log._waiters), ([], {}))
+            log.append(token(3))
+            self.assertEqual((await rest(follower), await rest(unused)), ([], []))
+
+        run(main())
+
+    def test_one_item_at_a_time(self) -> None:
+        async def main() -> None:
+            log = ReplayLog()
+            follower = log.follow(None)
+            waiting = asyncio.ensure_future(rest(follower))
+            await until(lambda: log._waiters)
+            with self.assertRaises(RuntimeError) as caught:
+                await anext(follower)
+            self.assertEqual(
+                str(caught.exception),
+                "another anext is waiting: call follow once for each who follows",
+            )
+            log.append(END)
+            self.assertEqual(await waiting, [frame("0.1", END)])
+
+        run(main())
+
     def test_a_loop_that_is_closed_while_one_waits(self) -> None:
         log = ReplayLog()
         loop = asyncio.new_event_loop()
@@ -1042,7 +1140,7 @@ class FollowingInALoop(unittest.TestCase):
         run(main())
 
 
-async def rest(follower: AsyncGenerator[bytes, None], count: float = math.inf) -> list[bytes]:
+async def rest(follower: AsyncIterator[bytes], count: float = math.inf) -> list[bytes]:
     """Return the next items, so many or all."""
     items: list[bytes] = []
     while len(items) < count:
@@ -1118,7 +1216,7 @@ class Many(unittest.TestCase):
         streams = [Digest() for _ in range(self.FOLLOWERS)]
         received = threading.Semaphore(0)
 
-        async def follow(stream: Digest, follower: AsyncGenerator[bytes, None]) -> None:
+        async def follow(stream: Digest, follower: AsyncIterator[bytes]) -> None:
             async for piece in follower:
                 if stream.add(piece):
                     received.release()
