@@ -18,6 +18,9 @@ as it is after, also where an interrupt comes. All else only reads: one of the t
 by their number, where one that is not there has been evicted. So it needs no lock, and it may run
 in the middle of anything, as what the collector runs does.
 
+`_frames` has the frames that are kept, by number. `_following` finds where an id goes on, and so
+has one entry more: that of the last frame evicted, or before that the empty id, the beginning.
+
 Who waits for a frame enters into `_waiters`, then looks whether `_newest` is still the same.
 `append` sets `_newest`, then looks for waiters. Whichever is later sees the other. Who takes the
 frame between the two, and waits for the next one at once, is woken for nothing and looks again.
@@ -104,9 +107,7 @@ class ReplayLog:
         self._max_events = _limit("max_events", max_events)
         self._max_bytes = _limit("max_bytes", max_bytes)
         self._frames: dict[int, tuple[str, bytes]] = {}
-        # Of the id of each frame that is kept, and of the last one that is not, the number of the
-        # frame after it. Before the first frame stands the empty id.
-        self._following = {"": 0}
+        self._following = {"": 0}  # of an id, the number of the frame after it
         self._newest = _Newest(0, 0, "", None)
         self._oldest = _Oldest(0, 0, "", "")
         self._waiters: dict[Callable[[], object], None] = {}  # what wakes them; as an ordered set
@@ -126,6 +127,8 @@ class ReplayLog:
 
     def close(self) -> None:
         """End the log: no more can be appended, and followers end after the last frame.
+
+        Those that wait are woken, and end at once.
 
         Again, or after a terminator, do nothing.
         """
