@@ -496,21 +496,15 @@ def read(
     - `check`, `max_frame_bytes`: as of `Reader`.
 
     Iterating raises what `Reader` raises, after the events before the fault, without another chunk.
-    Raises TypeError for bytes instead of an iterable of them, and what `Reader` raises.
+    Raises TypeError for bytes or text instead of an iterable of bytes, and what `Reader` raises.
     """
-    _require_chunks("read", chunks)
-    return _read(chunks, Reader(check=check, max_frame_bytes=max_frame_bytes))
-
-
-def _require_chunks(function: str, chunks: object) -> None:
-    """Raise TypeError for what can be iterated, but is no iterable of bytes."""
     if isinstance(chunks, (bytes, bytearray, memoryview)):
-        what = f"{type(chunks).__name__}: put it into a list"
-    elif isinstance(chunks, str) or hasattr(chunks, "encoding"):
-        what = "text: open a file in binary mode"
-    else:
-        return
-    raise TypeError(f"{function} takes an iterable of bytes, got {what}")
+        raise TypeError(
+            f"read takes an iterable of bytes, got {type(chunks).__name__}: put it into a list"
+        )
+    if isinstance(chunks, str) or hasattr(chunks, "encoding"):
+        raise TypeError("read takes an iterable of bytes, got text: open a file in binary mode")
+    return _read(chunks, Reader(check=check, max_frame_bytes=max_frame_bytes))
 
 
 def _read(chunks: Iterable[bytes], reader: Reader) -> Iterator[Event]:
@@ -526,8 +520,15 @@ def aread(
     check: bool | StreamChecker = True,
     max_frame_bytes: int = _MAX_FRAME_BYTES,
 ) -> AsyncIterator[Event]:
-    """Return the same as `read`, asynchronous, for an asynchronous iterable of bytes."""
-    _require_chunks("aread", chunks)
+    """Return the same as `read`, asynchronous, for an asynchronous iterable of bytes.
+
+    Raises TypeError for anything else as `chunks`, and what `Reader` raises.
+    """
+    if not isinstance(chunks, AsyncIterable):
+        raise TypeError(
+            "aread takes an asynchronous iterable of bytes,"
+            f" got {type(chunks).__name__}: use read for any other iterable"
+        )
     return _aread(chunks, Reader(check=check, max_frame_bytes=max_frame_bytes))
 
 

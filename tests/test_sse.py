@@ -1017,10 +1017,15 @@ class Iterated(unittest.TestCase):
             ("data: x\n\n", "text: open a file in binary mode"),
             (io.TextIOWrapper(io.BytesIO()), "text: open a file in binary mode"),
         ):
-            for read in (sse.read, sse.aread):
-                message = f"^{read.__name__} takes an iterable of bytes, got {text}$"
-                with self.subTest(message), self.assertRaisesRegex(TypeError, message):
-                    read(chunks)
+            message = f"^read takes an iterable of bytes, got {text}$"
+            with self.subTest(message), self.assertRaisesRegex(TypeError, message):
+                sse.read(chunks)
+        for chunks in (b"data: x\n\n", "data: x\n\n", [b"data: x\n\n"], None):
+            name = type(chunks).__name__
+            got = f"got {name}: use read for any other iterable"
+            text = f"^aread takes an asynchronous iterable of bytes, {got}$"
+            with self.subTest(type(chunks)), self.assertRaisesRegex(TypeError, text):
+                sse.aread(chunks)
         for call in (sse.read, sse.aread):
             with self.assertRaisesRegex(ValueError, "^max_frame_bytes must be 1 or more"):
                 call(Pulled([]), max_frame_bytes=0)
