@@ -9,6 +9,7 @@ import http.client
 import io
 import re
 import socket
+import socketserver
 import struct
 import sys
 import threading
@@ -195,6 +196,27 @@ class Stream(unittest.TestCase):
         for number, expected in ((1, [comment, first]), (2, [comment, first, comment, second])):
             pieces = iter([comment, first, comment, second + third])
             self.assertEqual(list(server._cut(pieces, number)), expected)
+
+    def test_a_large_frame_is_written_in_parts(self) -> None:
+        # The time that a client has is for one write: a whole frame may take longer.
+        sizes: list[int] = []
+        write = socketserver._SocketWriter.write  # type: ignore[attr-defined]  # in no stub
+
+        def counting(self: Any, content: bytes) -> int:
+            sizes.append(len(content))
+            written: int = write(self, content)
+            return written
+
+        events = [START, StepStart("x" * 1_000_000, 0, "generate", 1000), END]
+        for drop_after in (None, 2):
+            with (
+                mock.patch.object(socketserver._SocketWriter, "write", counting),  # type: ignore[attr-defined]
+                serving(events, drop_after=drop_after) as running,
+            ):
+                answer = stream(running)
+            self.assertEqual(answer.body, RETRY + b"".join(encoded(events)[:drop_after]))
+        self.assertGreater(sum(sizes), 2_000_000)
+        self.assertLessEqual(max(sizes), 65536)
 
     def test_a_keep_alive_comes_while_nothing_else_does(self) -> None:
         begin = RETRY + b"".join(encoded([*FLOW[:-1]]))

@@ -32,6 +32,9 @@ __all__ = ["Player", "RoundGone", "Server"]
 KEEP_ALIVE_SECONDS = 15.0
 # A request whose next bytes do not come for so long is given up, and a client that takes none.
 IDLE_SECONDS = 30.0
+# Of a frame is written so much at once, since that time is for the whole of a write: a slow client
+# would never get a large frame otherwise.
+WRITE_BYTES = 65536
 # For so long is read on what a client still sends after its answer: to close a connection with
 # bytes unread resets it, and can lose the answer on its way.
 LINGER_SECONDS = 2.0
@@ -316,7 +319,8 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         self.wfile.write(_retry(RETRY_MS))
         with closing(frames):
             for piece in _cut(frames, self.server.drop_after):
-                self.wfile.write(piece)
+                for start in range(0, len(piece), WRITE_BYTES):
+                    self.wfile.write(piece[start : start + WRITE_BYTES])
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer with an error as plain text; http.server calls this as well."""
