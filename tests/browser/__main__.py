@@ -273,6 +273,37 @@ class Page(unittest.TestCase):
         self.assertIn("characters are not shown", self.shown("lanes"))
         self.assert_no_complaint()
 
+    def test_a_step_that_is_repeated_is_bounded_as_well(self) -> None:
+        events: list[Event] = [FlowStart("Long", "test", 0)]
+        for number in range(300):
+            events.append(StepStart("Again", 0, "generate", number))
+            events.append(StepToken("Again", str(number), number + 1, number))
+        with self.served(events, "--speed", "0") as url:
+            self.browser.open(url)
+            self.until_state("ended")
+        self.assertEqual(self.shown("earlier"), "100 earlier steps not shown")
+        self.assertEqual(self.texts(), [str(number) for number in range(100, 300)])
+        marks = "return [...document.querySelectorAll('.mark')].map((mark) => mark.textContent)"
+        self.assertEqual(self.browser.run(marks), ["?"] * 200)
+        self.assert_no_complaint()
+
+    def test_a_hidden_page_is_bounded_as_well(self) -> None:
+        script = self.browser.command(
+            "Page.addScriptToEvaluateOnNewDocument",
+            source="window.requestAnimationFrame = () => 0;",  # as in a tab that is hidden
+        )
+        self.addCleanup(self.browser.command, "Page.removeScriptToEvaluateOnNewDocument", **script)
+        events: list[Event] = [FlowStart("Long", "test", 0)]
+        events += (StepStart(f"Step {n}", n, "generate", n) for n in range(300))
+        with self.served(events, "--speed", "0") as url:
+            self.browser.open(url)
+            self.until("document.getElementById('connection').dataset.state === 'ended'")
+        sizes = "return [flow.changed.size, document.querySelectorAll('.lane').length]"
+        self.assertEqual(self.browser.run(sizes), [200, 200])
+        self.browser.run("draw()")  # as once it is looked at
+        self.assertEqual(self.shown("events"), "301")
+        self.assert_no_complaint()
+
     def test_an_unknown_cursor_stops_it_and_it_says_why(self) -> None:
         with self.served(UNSTREAMED, "--speed", "0", "--drop-after", "4") as url:
             self.browser.open(url)
