@@ -176,6 +176,13 @@ class Stream(unittest.TestCase):
                     self.assertIn(b"404 Not Found: ", answer.body)
                     self.assertEqual(answer.headers["Content-Type"], "text/plain; charset=utf-8")
 
+    def test_blanks_around_an_id_are_no_part_of_it(self) -> None:
+        with serving() as running:
+            stream(running)
+            for blank in (" ", "\t", " \t "):
+                for id in (blank + ids(FLOW)[-1], ids(FLOW)[-1] + blank):
+                    self.assertEqual(stream(running, id).status, 204)
+
     def test_a_connection_is_dropped_after_so_many_events(self) -> None:
         for number in range(1, len(FLOW) + 2):
             with self.subTest(number), serving(drop_after=number) as running:
@@ -562,6 +569,11 @@ class Hosts(unittest.TestCase):
                 for port in ("", ":", ":1", f":{port_of(running)}", ":99999"):
                     with self.subTest(host + port):
                         self.assertEqual(self.status(running, host + port), 200)
+
+    def test_blanks_around_it_are_no_part_of_it(self) -> None:
+        with serving() as running:
+            for host in ("localhost ", "localhost:80\t", " \t[::1] \t"):
+                self.assertEqual(self.status(running, host), 200)
 
     def test_another_name_is_403_for_every_path_and_method(self) -> None:
         with serving() as running:

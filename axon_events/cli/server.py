@@ -249,13 +249,17 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         _answer_request
     )
 
+    def _header(self, name: str) -> list[str]:
+        """Return each value of a header, without the blanks around it (RFC 9110, 5.5)."""
+        return [value.strip(" \t") for value in self.headers.get_all(name, [])]
+
     def _has_own_host(self) -> bool:
         """Return whether the request names this server as its host, else answer it.
 
         A page elsewhere can rebind its own name to this address, and read what it says; but the
         name in the request is then still its own.
         """
-        hosts = self.headers.get_all("Host", [])
+        hosts = self._header("Host")
         if not hosts and self.request_version == "HTTP/1.0":
             return True
         match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
@@ -294,7 +298,7 @@ class _Connection(http.server.BaseHTTPRequestHandler):
 
     def _events(self) -> None:
         try:
-            frames = self.server.player.frames(self.headers.get("Last-Event-ID", ""))
+            frames = self.server.player.frames("".join(self._header("Last-Event-ID")[:1]))
         except CursorUnknown as error:
             self.send_error(404, explain=str(error))
             return
