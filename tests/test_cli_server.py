@@ -183,6 +183,17 @@ class Stream(unittest.TestCase):
                 for id in (blank + ids(FLOW)[-1], ids(FLOW)[-1] + blank):
                     self.assertEqual(stream(running, id).status, 204)
 
+    def test_several_ids_are_400(self) -> None:
+        head = b"GET /events HTTP/1.1\r\nHost: localhost\r\n"
+        with serving() as running:
+            for first, second in ((b"0.1", b"1"), (b"0.1", b"0.1"), (b"", b"")):
+                given = b"Last-Event-ID: %s\r\nLast-Event-ID: %s\r\n" % (first, second)
+                answer = raw(running, head + given + b"\r\n")
+                self.assertEqual(statuses(answer), [400])
+                self.assertTrue(
+                    answer.endswith(b"400 Bad Request: expected one Last-Event-ID, got 2\n")
+                )
+
     def test_a_connection_is_dropped_after_so_many_events(self) -> None:
         for number in range(1, len(FLOW) + 2):
             with self.subTest(number), serving(drop_after=number) as running:
@@ -411,6 +422,9 @@ class Loop(unittest.TestCase):
         for id in (
             f"{name}-5:1",
             f"{name}-4:9",
+            f"{name}-1:",
+            f"{name}-1:zz",
+            f"{name}-1:999",
             f"{name}-0:1",
             f"{name}-01:1",
             f"{name}-{'9' * 5000}:1",
@@ -422,6 +436,8 @@ class Loop(unittest.TestCase):
         ):
             with self.subTest(id[:20]), self.assertRaises(CursorUnknown):
                 self.player.frames(id)
+        with self.assertRaisesRegex(CursorUnknown, f"^round 1 has not given the id '{name}-1:z'$"):
+            self.player.frames(f"{name}-1:z")
 
     def test_over_http(self) -> None:
         with serving(is_loop=True, drop_after=3) as running:
@@ -464,8 +480,11 @@ class Requests(unittest.TestCase):
                 "/..\\server.py",
                 "/events%00",
                 "/events;x",
-                f"http://127.0.0.1:{port_of(running)}/events",
-                "http://elsewhere/events",
+                "http://localhost/fresh",
+                "http://localhost//events",
+                "https://localhost/events",
+                "http:/events",
+                "?/events",
                 "events",
                 "*",
             ):
@@ -481,6 +500,35 @@ class Requests(unittest.TestCase):
         with serving() as running:
             self.assertEqual(Answer(running, "/events?fresh=1/..").status, 200)
             self.assertEqual(Answer(running, "/?").status, 200)
+
+    def test_a_target_with_a_host_counts_in_place_of_the_header(self) -> None:
+        # RFC 9112, 3.2.2; the header must be there and well-formed nevertheless (3.2).
+        with serving() as running:
+            for target, host, status in (
+                (f"http://127.0.0.1:{port_of(running)}/", "localhost", 200),
+                ("HTTP://LocalHost", "localhost", 200),
+                ("http://localhost?fresh", "localhost", 200),
+                ("http://[::1]:80/events?/fresh", "localhost", 200),
+                ("http://localhost/", "elsewhere", 200),
+                ("http://elsewhere/", "localhost", 403),
+                ("http://elsewhere/fresh", "localhost", 403),
+                ("http:///", "localhost", 400),
+                ("http://user@localhost/", "localhost", 400),
+                ("http://localhost#/", "localhost", 400),
+                ("http://localhost/", "localhost/", 400),
+            ):
+                for version in ("1.0", "1.1"):
+                    with self.subTest(target, host=host, version=version):
+                        request = f"GET {target} HTTP/{version}\r\nHost: {host}\r\n"
+                        answer = raw(running, f"{request}Connection: close\r\n\r\n".encode())
+                        self.assertEqual(statuses(answer), [status])
+            for request, status in (
+                ("GET http://localhost/ HTTP/1.1", 400),
+                ("GET http://localhost/ HTTP/1.0", 200),
+                ("GET http://elsewhere/ HTTP/1.0", 403),
+            ):
+                answer = raw(running, f"{request}\r\n\r\n".encode())
+                self.assertEqual(statuses(answer), [status])
 
     def test_other_methods_are_405_and_say_which_there_are(self) -> None:
         with serving() as running:
@@ -510,13 +558,19 @@ class Requests(unittest.TestCase):
                 (b"GET", b"Transfer-Encoding: chunked\r\n", 200),
             ):
                 head = method + b" / HTTP/1.1\r\nHost: localhost\r\n" + header + b"\r\n"
-                self.assertEqual(statuses(raw(running, head + inner)), [status])
+                answer = raw(running, head + inner)
+                self.assertEqual(statuses(answer), [status])
+                self.assertEqual(answer.count(b"\r\nConnection: close\r\n"), 1)
 
     def test_a_connection_is_kept_for_the_next_request(self) -> None:
         request = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
         with serving() as running:
             answers = raw(running, (request + b"\r\n") * 2 + request + b"Connection: close\r\n\r\n")
         self.assertEqual(statuses(answers), [200] * 3)
+        # It is said where it is not.
+        heads = re.split(rb"^HTTP/1.1 ", answers, flags=re.M)[1:]
+        closing = [b"\r\nConnection: close\r\n" in head for head in heads]
+        self.assertEqual(closing, [False, False, True])
 
     def test_what_is_too_large_or_no_request(self) -> None:
         large = b"x" * 100_000
@@ -565,7 +619,14 @@ class Hosts(unittest.TestCase):
 
     def test_its_own_names_with_any_port(self) -> None:
         with serving() as running:
-            for host in ("127.0.0.1", "localhost", "LocalHost", "[::1]"):
+            for host in (
+                "127.0.0.1",
+                "localhost",
+                "LocalHost",
+                "localhost.",
+                "[::1]",
+                "[0:0::0:1]",
+            ):
                 for port in ("", ":", ":1", f":{port_of(running)}", ":99999"):
                     with self.subTest(host + port):
                         self.assertEqual(self.status(running, host + port), 200)
@@ -577,7 +638,15 @@ class Hosts(unittest.TestCase):
 
     def test_another_name_is_403_for_every_path_and_method(self) -> None:
         with serving() as running:
-            for host in ("elsewhere", "elsewhere:8765", "127.0.0.1.elsewhere", "10.0.0.1", "[::2]"):
+            for host in (
+                "elsewhere",
+                "elsewhere:8765",
+                "localhost..",
+                "127.0.0.1.elsewhere",
+                "10.0.0.1",
+                "[::2]",
+                ".",
+            ):
                 with self.subTest(host):
                     self.assertEqual(self.status(running, host), 403)
             for path, method in (("/events", "GET"), ("/", "HEAD"), ("/", "POST"), ("/x", "GET")):
@@ -595,7 +664,17 @@ class Hosts(unittest.TestCase):
         with serving() as running:
             self.assertEqual(self.status(running), 400)
             self.assertEqual(self.status(running, "localhost", "localhost"), 400)
-            for host in ("", "localhost:x", "user@localhost", "localhost/", "[localhost]", "::1"):
+            for host in (
+                "",
+                "localhost:x",
+                "user@localhost",
+                "localhost/",
+                "[localhost]",
+                "[127.0.0.1]",
+                "[1:2]",
+                "[::1].",
+                "::1",
+            ):
                 with self.subTest(host):
                     self.assertEqual(self.status(running, host), 400)
             # The versions before did not have it; no browser speaks them.
@@ -604,7 +683,12 @@ class Hosts(unittest.TestCase):
 
     @unittest.skipUnless(LINUX, "needs several addresses that are this machine's")
     def test_the_address_that_the_client_has_connected_to(self) -> None:
-        for bound in ("0.0.0.0", "::"):
+        for bound, address in (
+            ("0.0.0.0", "0.0.0.0"),
+            ("0", "0.0.0.0"),
+            ("::", "[::]"),
+            ("::0", "[::]"),
+        ):
             try:
                 serve = serving(host=bound)
                 running = serve.__enter__()
@@ -614,12 +698,22 @@ class Hosts(unittest.TestCase):
                 stack.push(serve)
                 self.assertEqual(self.status(running, "127.0.0.2:80", to="127.0.0.2"), 200)
                 self.assertEqual(self.status(running, "127.0.0.3:80", to="127.0.0.2"), 403)
-                self.assertRegex(running.url, r"^http://(127\.0\.0\.1|\[::1\]):[0-9]+/$")
+                # As a browser writes the host that the server was given.
+                self.assertEqual(self.status(running, address, to="127.0.0.2"), 200)
+                name = "127.0.0.1" if address == "0.0.0.0" else "[::1]"
+                self.assertEqual(running.url, f"http://{name}:{port_of(running)}/")
 
     def test_the_name_that_it_was_given(self) -> None:
-        with serving(host="127.0.0.1") as running:
-            running.host = "Harbour.Example"
-            self.assertEqual(self.status(running, "harbour.example:80"), 200)
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 0))]
+        for host in ("Harbour.Example", "harbour.example."):
+            serve = serving(host=host)
+            with mock.patch.object(socket, "getaddrinfo", return_value=found):
+                running = serve.__enter__()
+            with contextlib.ExitStack() as stack:
+                stack.push(serve)
+                self.assertEqual(running.url, f"http://{host}:{port_of(running)}/")
+                for name in ("harbour.example:80", "HARBOUR.example."):
+                    self.assertEqual(self.status(running, name), 200)
 
     def test_ipv6(self) -> None:
         try:

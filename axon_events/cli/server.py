@@ -26,6 +26,7 @@ from typing import Any
 
 from .. import Event, __version__
 from ..replay import CursorUnknown, ReplayLog
+from ..sse import Encoder
 
 __all__ = ["Player", "RoundGone", "Server"]
 
@@ -73,7 +74,9 @@ class Player:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._logs: dict[str, ReplayLog] = {}  # by stream id: of this round and the one before
-        self._last_cursor = ""  # of a whole round; that of all of them, but for the stream id
+        encoder = Encoder()
+        # The ids of a round; those of all of them, but for the stream id.
+        self._cursors = [_id_of(encoder, event) for event in events]
         self._begin_round()
 
     def _begin_round(self) -> None:
@@ -88,14 +91,12 @@ class Player:
 
     def _play(self, log: ReplayLog) -> None:
         start = time.monotonic()
-        id = ""
         try:
             for event, due in zip(self._events, self._due, strict=True):
                 wait = max(start + due - time.monotonic(), 0.0)
                 if self._stop.wait(min(wait, threading.TIMEOUT_MAX)):
                     return
-                id = log.append(event)
-            self._last_cursor = id.rpartition(":")[2]
+                log.append(event)
         finally:
             log.close()
 
@@ -112,7 +113,9 @@ class Player:
         with self._lock:
             log = self._logs.get(stream_id)
             if log is None and (round := self._old_round(stream_id)) is not None:
-                if cursor == self._last_cursor:
+                if cursor not in self._cursors:
+                    raise CursorUnknown(f"round {round} has not given the id {id!r:.60}")
+                if cursor == self._cursors[-1]:
                     return self._next_round(None)
                 raise RoundGone(
                     f"round {round}, which has the id {id!r:.60}, is no longer kept: the oldest is"
@@ -154,6 +157,11 @@ class Player:
             thread.join()
 
 
+def _id_of(encoder: Encoder, event: Event) -> str:
+    encoder.encode(event)
+    return encoder.last_event_id
+
+
 class RoundGone(LookupError):  # noqa: N818  # named for what it is, like EOFError
     """An id of a round that is no longer kept."""
 
@@ -176,7 +184,6 @@ class Server(socketserver.ThreadingTCPServer):
     def __init__(
         self, host: str, port: int, player: Player, *, drop_after: int | None = None
     ) -> None:
-        self.host = host
         self.player = player
         self.drop_after = drop_after
         try:
@@ -186,7 +193,12 @@ class Server(socketserver.ThreadingTCPServer):
         address: Any  # of two parts or four
         self.address_family, _, _, _, address = found[0]
         super().__init__(address, _Connection)
-        name = _UNSPECIFIED.get(host, host)
+        bound = _address(self.socket)
+        # What a Host may say, and also the address that the client has connected to.
+        self.names = {"localhost", "127.0.0.1", "::1", _folded(host), str(bound)}
+        name = host
+        if bound.is_unspecified:  # all addresses: this machine finds it here
+            name = "127.0.0.1" if bound.version == 4 else "::1"
         shown = f"[{name}]" if ":" in name else name
         self.url = f"http://{shown}:{self.socket.getsockname()[1]}/"
 
@@ -210,10 +222,32 @@ class Server(socketserver.ThreadingTCPServer):
             super().handle_error(request, client_address)
 
 
-# Where a server that is bound to all addresses is found on this machine.
-_UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/?#@\[\]]+)(?::[0-9]*)?")
-_LOCAL = {"localhost", "127.0.0.1", "::1"}
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/?#@\[\]]+))(?::[0-9]*)?")
+# A target with a host: that, and the path.
+_ABSOLUTE = re.compile(r"http://([^/?]*)([^?]*).*", re.IGNORECASE)
+
+
+def _host_name(host: str) -> str | None:
+    """Return the name or the address in what a Host says, in one spelling; None if it is bad."""
+    match = _HOST.fullmatch(host)
+    if match is None:
+        return None
+    if match[1] is None:
+        return _folded(match[2])
+    try:
+        return str(ipaddress.IPv6Address(match[1]))
+    except ValueError:
+        return None
+
+
+def _folded(name: str) -> str:
+    return name.lower().removesuffix(".")
+
+
+def _address(bound: socket.socket) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the address at this machine's end of a socket."""
+    address = ipaddress.ip_address(bound.getsockname()[0].partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 class _Connection(http.server.BaseHTTPRequestHandler):
@@ -233,10 +267,12 @@ class _Connection(http.server.BaseHTTPRequestHandler):
 
     def _answer_request(self) -> None:
         # As it was sent: http.server makes one slash of several.
-        path = self.requestline.split()[1].partition("?")[0]
+        target = self.requestline.split()[1]
+        absolute = _ABSOLUTE.fullmatch(target)
+        path = (absolute[2] or "/") if absolute else target.partition("?")[0]
         if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
             self.close_connection = True  # a body is not read, and is no next request
-        if not self._has_own_host():
+        if not self._has_own_host(absolute and absolute[1]):
             return
         if path not in _PATHS:
             self.send_error(404, explain="there are / and /events")
@@ -253,31 +289,29 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         """Return each value of a header, without the blanks around it (RFC 9110, 5.5)."""
         return [value.strip(" \t") for value in self.headers.get_all(name, [])]
 
-    def _has_own_host(self) -> bool:
+    def _has_own_host(self, authority: str | None) -> bool:
         """Return whether the request names this server as its host, else answer it.
+
+        - `authority`: what the target has of it; counts in place of the header (RFC 9112, 3.2.2).
 
         A page elsewhere can rebind its own name to this address, and read what it says; but the
         name in the request is then still its own.
         """
         hosts = self._header("Host")
         if not hosts and self.request_version == "HTTP/1.0":
-            return True
-        match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
-        if match is None:
+            hosts = ["localhost"]  # that version has no such header
+        names = [_host_name(host) for host in hosts]
+        if authority is not None:
+            names.append(_host_name(authority))
+        if len(hosts) != 1 or None in names:
             self.send_error(
                 400, explain="expected one Host, a name or an address with or without a port"
             )
             return False
-        name = match[1].strip("[]").lower()
-        if name in _LOCAL or name in (self.server.host.lower(), self._own_address()):
+        if names[-1] in (*self.server.names, str(_address(self.connection))):
             return True
         self.send_error(403, explain=f"the Host is not this server: it is {self.server.url}")
         return False
-
-    def _own_address(self) -> str:
-        """Return the address that the client has connected to, as a Host names it."""
-        address = ipaddress.ip_address(self.connection.getsockname()[0].partition("%")[0])
-        return str(getattr(address, "ipv4_mapped", None) or address)
 
     def _page(self) -> None:
         try:
@@ -297,8 +331,12 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         )
 
     def _events(self) -> None:
+        ids = self._header("Last-Event-ID")
+        if len(ids) > 1:
+            self.send_error(400, explain=f"expected one Last-Event-ID, got {len(ids)}")
+            return
         try:
-            frames = self.server.player.frames("".join(self._header("Last-Event-ID")[:1]))
+            frames = self.server.player.frames("".join(ids))
         except CursorUnknown as error:
             self.send_error(404, explain=str(error))
             return
@@ -310,14 +348,8 @@ class _Connection(http.server.BaseHTTPRequestHandler):
             return
         # Its length is not known, and not every proxy takes it in chunks: the end of the
         # connection is its end.
-        self._send_head(
-            200,
-            {
-                "Content-Type": "text/event-stream",
-                "X-Accel-Buffering": "no",
-                "Connection": "close",
-            },
-        )
+        self.close_connection = True
+        self._send_head(200, {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         if self.command == "HEAD":
             return
         self.wfile.write(_retry(RETRY_MS))
@@ -330,9 +362,8 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         """Answer with an error as plain text; http.server calls this as well."""
         status = HTTPStatus(code)
         text = f"{code} {status.phrase}: {explain or message or status.description}\n"
-        headers = {"Connection": "close"}
-        if code == 405:
-            headers["Allow"] = "GET, HEAD"
+        headers = {"Allow": "GET, HEAD"} if code == 405 else {}
+        self.close_connection = True
         self._send(code, text.encode(), "text/plain; charset=utf-8", headers)
 
     def _send(self, code: int, content: bytes, type: str, headers: dict[str, str]) -> None:
@@ -346,6 +377,8 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         self.send_response(code)
         for name, value in {**_HEADERS, **headers}.items():
             self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
 
 
