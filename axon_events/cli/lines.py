@@ -79,16 +79,20 @@ class Lines(Iterator[bytes]):
     def events(self) -> Iterator[Event | DecodeError]:
         """Yield each event of the file, and the error of each line or frame that is none.
 
-        The file has Server-Sent Events if its first line that is not blank begins like one, else
-        JSON Lines. The errors have the `lineno` of the file.
+        The file has Server-Sent Events if its first line that is not blank begins like one, also
+        after a byte order mark of the file, else JSON Lines. The errors have the `lineno` of the
+        file.
         """
-        for line in self:
+        first = next(self, b"")
+        for line in chain([first.removeprefix(_BOM)], self):
             if line.strip(b" \t\r\n"):
-                lines = chain([line], self)
-                if line.removeprefix(_BOM).startswith(_SSE):
-                    yield from self._of_frames(lines)
+                if line.startswith(_SSE):
+                    yield from self._of_frames(chain([line], self))
+                elif self.lineno == 1:
+                    yield from _of_lines(chain([first], self))
                 else:
-                    yield from _of_lines(chain(repeat(b"\n", self.lineno - 1), lines))
+                    blank = repeat(b"\n", self.lineno - 2)
+                    yield from _of_lines(chain([first], blank, [line], self))
 
     def _of_frames(self, lines: Iterable[bytes]) -> Iterator[Event | DecodeError]:
         """Yield what the frames hold, with `lineno` at the first line of each."""
