@@ -336,6 +336,7 @@ _VALUE: Final[Mapping[Any, str]] = {
 }
 
 _Match: TypeAlias = Callable[..., "re.Match[str] | None"]
+_new: Final = object.__new__
 
 
 def _token(step_name: str, content: str, token_index: str, timestamp_ms: str) -> StepToken:
@@ -343,16 +344,12 @@ def _token(step_name: str, content: str, token_index: str, timestamp_ms: str) ->
 
     That saves a fifth of the time of decoding it.
     """
-    event = object.__new__(StepToken)
+    event = _new(StepToken)
     _set_step_token_step_name(event, step_name)
     _set_step_token_content(event, content)
     _set_step_token_token_index(event, int(token_index))
     _set_step_token_timestamp_ms(event, int(timestamp_ms))
     return event
-
-
-def _true(literal: str) -> bool:
-    return literal == "true"
 
 
 # From what the patterns capture, in the order of the fields.
@@ -361,11 +358,11 @@ _BUILDERS: Mapping[str, Callable[..., Event]] = {
     "step_start": lambda a, b, c, d: StepStart(a, int(b), c, int(d)),
     "step_token": _token,
     "step_complete": lambda a, b, c, d, e, f, g: StepComplete(
-        a, int(b), _true(c), d, int(e), int(f), int(g)
+        a, int(b), c == "true", d, int(e), int(f), int(g)
     ),
     "tool_call": lambda a, b, c, d: ToolCall(a, b, c, int(d)),
     "flow_complete": lambda a, b, c, d, e, f, g, h: FlowComplete(
-        a, b, _true(c), int(d), int(e), int(f), int(g), int(h)
+        a, b, c == "true", int(d), int(e), int(f), int(g), int(h)
     ),
     "flow_error": lambda a, b, c: FlowError(a, b, int(c)),
 }
@@ -401,7 +398,8 @@ def _quick(text: str) -> Event | None:
         tail = match_tail(text, end)
         if tail is None or not (content.isascii() or "\\" not in text or _is_utf8(content)):
             return None
-        return _token(step_name, content, *tail.groups())
+        token_index, timestamp_ms = tail.groups()
+        return _token(step_name, content, token_index, timestamp_ms)
 
     kind = _KINDS.get(text[:_PREFIX])
     if kind is None:
