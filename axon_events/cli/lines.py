@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from itertools import chain, repeat
+from itertools import chain
 from types import TracebackType
 from typing import BinaryIO
 
@@ -84,15 +84,20 @@ class Lines(Iterator[bytes]):
         file.
         """
         first = next(self, b"")
-        for line in chain([first.removeprefix(_BOM)], self):
-            if line.strip(b" \t\r\n"):
-                if line.startswith(_SSE):
+        for line in chain([first], self):
+            text = line.removeprefix(_BOM) if self.lineno == 1 else line
+            if text.strip(b" \t\r\n"):
+                if text.startswith(_SSE):
                     yield from self._of_frames(chain([line], self))
-                elif self.lineno == 1:
-                    yield from _of_lines(chain([first], self))
                 else:
-                    blank = repeat(b"\n", self.lineno - 2)
-                    yield from _of_lines(chain([first], blank, [line], self))
+                    yield from _of_lines(chain(self._before(first), [line], self))
+
+    def _before(self, first: bytes) -> Iterator[bytes]:
+        """Yield the lines before the one read last once more: all blank, but for the first."""
+        lineno = self.lineno
+        for self.lineno in range(1, lineno):
+            yield first if self.lineno == 1 else b"\n"
+        self.lineno = lineno
 
     def _of_frames(self, lines: Iterable[bytes]) -> Iterator[Event | DecodeError]:
         """Yield what the frames hold, with `lineno` at the first line of each."""
