@@ -109,17 +109,16 @@ class ServerSentEvents(unittest.TestCase):
         bom = b"\xef\xbb\xbf"
         for blank in (b"", b"\n", b"\r\n", b"\n\n"):
             stream = bom + blank + b"id: 0.1\nevent: flow_start\n" + frame
-            found = [(blank.count(b"\n") + 1, EVENTS[0])]
+            expected = [(blank.count(b"\n") + 1, EVENTS[0])]
             self.assertEqual(sse.Decoder().feed(stream)[0].id, "0.1")
-            self.assertEqual(self.found(stream), found)
+            self.assertEqual(self.found(stream), expected)
         # Only at the beginning of the file is it one.
         (_, reason), *_ = self.found(b"\n" + bom + frame)
         self.assertEqual(reason, "not-json")
         # JSON Lines have none.
-        for blank, expected in ((b"", []), (b"\n\n", [(3, EVENTS[0])])):
-            (line, reason), *found = self.found(bom + blank + CONTENT.splitlines(True)[0])
-            self.assertEqual((line, reason), (1, "not-json"))
-            self.assertEqual(found, expected)
+        text = CONTENT.splitlines(keepends=True)[0]
+        self.assertEqual(self.found(bom + text), [(1, "not-json")])
+        self.assertEqual(self.found(bom + b"\n\n" + text), [(1, "not-json"), (3, EVENTS[0])])
         for first in (b"data\n", b"fresh: 1\n", b" data:\n", b"{}\n"):
             (_, reason), *_ = self.found(first + frame)
             self.assertIn(reason, ("not-json", "missing-kind"))
