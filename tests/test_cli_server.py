@@ -218,17 +218,18 @@ class Stream(unittest.TestCase):
     def test_a_large_frame_is_written_in_parts(self) -> None:
         # The time that a client has is for one write: a whole frame may take longer.
         sizes: list[int] = []
-        write = socketserver._SocketWriter.write  # type: ignore[attr-defined]  # in no stub
+        writer: Any = vars(socketserver)["_SocketWriter"]
+        write = writer.write
 
         def counting(self: Any, content: bytes) -> int:
             sizes.append(len(content))
             written: int = write(self, content)
             return written
 
-        events = [START, StepStart("x" * 1_000_000, 0, "generate", 1000), END]
+        events: list[Event] = [START, StepStart("x" * 1_000_000, 0, "generate", 1000), END]
         for drop_after in (None, 2):
             with (
-                mock.patch.object(socketserver._SocketWriter, "write", counting),  # type: ignore[attr-defined]
+                mock.patch.object(writer, "write", counting),
                 serving(events, drop_after=drop_after) as running,
             ):
                 answer = stream(running)
@@ -334,7 +335,7 @@ class Pace(unittest.TestCase):
             frames = player.frames("")
             self.assertIsNotNone(frames)
             self.assertEqual(b"".join(frames or ()).count(b"\n\n"), len(times))
-            player._thread.join()
+            player._rounds[-1].join()
         self.assertEqual(sum(clock.waits), min(player.seconds, threading.TIMEOUT_MAX))
         waits: list[float] = clock.waits
         return waits
@@ -363,7 +364,7 @@ class Pace(unittest.TestCase):
         late = iter([0.0, 0.0, 0.25])
         with mock.patch.object(server, "time", types.SimpleNamespace(monotonic=late.__next__)):
             list(player.frames("") or ())
-            player._thread.join()
+            player._rounds[-1].join()
         self.assertEqual(clock.waits, [0.0, 0.25])
 
 

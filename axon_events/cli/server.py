@@ -10,6 +10,7 @@ import errno
 import hashlib
 import http.server
 import ipaddress
+import math
 import re
 import secrets
 import socket
@@ -70,24 +71,16 @@ class Player:
         self.seconds = self._due[-1]
         self._is_loop = is_loop
         self._name = secrets.token_hex(4)  # of all rounds; a server started again has another
-        self._number = 0  # of the current round
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._logs: dict[str, ReplayLog] = {}  # by stream id: of this round and the one before
         encoder = Encoder()
         # The ids of a round; those of all of them, but for the stream id.
         self._cursors = [_id_of(encoder, event) for event in events]
-        self._begin_round()
+        self._stop = threading.Event()
+        self._lock = threading.Lock()  # for the next round
+        self._rounds: tuple[_Round, ...] = (self._round(1),)  # the last two, or the only one
 
-    def _begin_round(self) -> None:
-        """Make what the next round needs, but do not play it yet."""
-        self._number += 1
-        stream_id = f"{self._name}-{self._number}" if self._is_loop else None
-        self._current = ReplayLog(stream_id=stream_id)
-        self._logs[stream_id or ""] = self._current
-        self._thread = threading.Thread(target=self._play, args=(self._current,), daemon=True)
-        if len(self._logs) > 2:
-            del self._logs[next(iter(self._logs))]
+    def _round(self, number: int) -> "_Round":
+        stream_id = f"{self._name}-{number}" if self._is_loop else None
+        return _Round(number, ReplayLog(stream_id=stream_id), self._play)
 
     def _play(self, log: ReplayLog) -> None:
         start = time.monotonic()
@@ -109,52 +102,78 @@ class Player:
         next round. Nothing begins before the first item is asked for. Raises RoundGone for an id
         of a round that is no longer kept, CursorUnknown for one that was never given.
         """
-        stream_id, _, cursor = id.rpartition(":")
-        with self._lock:
-            log = self._logs.get(stream_id)
-            if log is None and (round := self._old_round(stream_id)) is not None:
-                if cursor not in self._cursors:
-                    raise CursorUnknown(f"round {round} has not given the id {id!r:.60}")
-                if cursor == self._cursors[-1]:
-                    return self._next_round(None)
-                raise RoundGone(
-                    f"round {round}, which has the id {id!r:.60}, is no longer kept: the oldest is"
-                    f" round {self._number - 1}"
-                )
-            log = log or self._current  # which has the empty id, and refuses any other
-        following = log.follow_sync(id, keep_alive=KEEP_ALIVE_SECONDS)
-        if log.ended and not log.after(id):
-            return self._next_round(log) if self._is_loop else None
-        return self._played(following)
+        name, _, cursor = id.rpartition(":")
+        match = re.fullmatch(f"{self._name}-([1-9][0-9]{{0,15}})", name)
+        number = int(match[1]) if match else math.inf
+        rounds = self._rounds
+        oldest, current = rounds[0], rounds[-1]
+        if number < oldest.number:
+            if cursor not in self._cursors:
+                raise CursorUnknown(f"round {number} has not given the id {id!r:.60}")
+            if cursor == self._cursors[-1]:
+                return self._next_round(None)
+            raise RoundGone(
+                f"round {number}, which has the id {id!r:.60}, is no longer kept: the oldest is"
+                f" round {oldest.number}"
+            )
+        # The current one has the empty id, and refuses any other.
+        round = oldest if number == oldest.number else current
+        frames = round.frames(id)
+        if round.log.ended and not round.log.after(id):
+            return self._next_round(round) if self._is_loop else None
+        return self._with_pause(frames)
 
-    def _old_round(self, stream_id: str) -> int | None:
-        """Return the number of the earlier round that had a stream id."""
-        match = re.fullmatch(f"{self._name}-([1-9][0-9]{{0,15}})", stream_id)
-        return int(match[1]) if match is not None and int(match[1]) < self._number else None
-
-    def _played(self, following: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
-        with self._lock:
-            if self._thread.ident is None:
-                self._thread.start()
-        yield from following
+    def _with_pause(self, frames: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+        yield from frames
         if self._is_loop:
             yield _retry(ROUND_RETRY_MS)
 
-    def _next_round(self, seen: ReplayLog | None) -> Generator[bytes, None, None]:
+    def _next_round(self, seen: "_Round | None") -> Generator[bytes, None, None]:
         """Yield the frames of the round after one, which has been seen to its end."""
         with self._lock:
-            if seen is self._current:
-                self._begin_round()
-            log = self._current
-        yield from self._played(log.follow_sync("", keep_alive=KEEP_ALIVE_SECONDS))
+            current = self._rounds[-1]
+            if seen is current:
+                self._rounds = current, self._round(current.number + 1)
+        yield from self._with_pause(self._rounds[-1].frames(""))
 
     def close(self) -> None:
         """Stop playing: all frames that were promised end where they are."""
         self._stop.set()
+        self._rounds[-1].join()
+
+
+class _Round:
+    """The run played once.
+
+    - `number`: from 1; `log`: what it is played into.
+    - `play`: plays it into a log, and closes that.
+    """
+
+    def __init__(self, number: int, log: ReplayLog, play: Callable[[ReplayLog], None]) -> None:
+        self.number = number
+        self.log = log
+        self._thread = threading.Thread(target=play, args=(log,), daemon=True)
+        self._lock = threading.Lock()  # since a thread can be started once only
+
+    def frames(self, id: str) -> Generator[bytes, None, None]:
+        """Return the frames after an id; it begins when the first item is asked for.
+
+        Raises CursorUnknown for an id that it has not given.
+        """
+        return self._begun(self.log.follow_sync(id, keep_alive=KEEP_ALIVE_SECONDS))
+
+    def _begun(self, frames: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
         with self._lock:
-            thread = self._thread
-        if thread.ident is not None:
-            thread.join()
+            if self._thread.ident is None:
+                self._thread.start()
+        yield from frames
+
+    def join(self) -> None:
+        """Wait for its end, if it has begun."""
+        with self._lock:
+            has_begun = self._thread.ident is not None
+        if has_begun:
+            self._thread.join()
 
 
 def _id_of(encoder: Encoder, event: Event) -> str:
