@@ -45,6 +45,11 @@ class Serving(unittest.TestCase):
             "<stdin>: 2 events in 1.25s, from the first client on; Ctrl-C ends it\n",
         )
 
+    def test_a_recording_whose_order_is_broken_is_played_with_a_word(self) -> None:
+        run = self.run_command("-", stdin=lines(START))
+        said = "1 violation of the order of events, which `check` names: it is played as it is\n"
+        self.assertTrue(run.out.endswith(f"<stdin>: {said}"), run.out)
+
     def test_the_name_of_a_file_is_harmless_to_a_terminal(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "ev\x1bil.jsonl")
@@ -79,10 +84,11 @@ class Refusing(unittest.TestCase):
             ("--port", "65536", "a whole number from 0 to 65535, got '65536'"),
             ("--port", "9" * 5000, f"a whole number from 0 to 65535, got '{'9' * 59}"),
             ("--port", "\u0663", "a whole number from 0 to 65535, got '\u0663'"),
-            ("--speed", "-0.5", "a number from 0, got '-0.5'"),
-            ("--speed", "nan", "a number from 0, got 'nan'"),
-            ("--speed", "inf", "a number from 0, got 'inf'"),
-            ("--speed", "fast", "a number from 0, got 'fast'"),
+            ("--speed", "-0.5", "0, or a number from 0.001, got '-0.5'"),
+            ("--speed", "nan", "0, or a number from 0.001, got 'nan'"),
+            ("--speed", "inf", "0, or a number from 0.001, got 'inf'"),
+            ("--speed", "1e-300", "0, or a number from 0.001, got '1e-300'"),
+            ("--speed", "fast", "0, or a number from 0.001, got 'fast'"),
             ("--drop-after", "0", "a whole number from 1 to "),
         ):
             with self.subTest(option, value=value[:10]):

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from .. import DecodeError, Event
+from ..order import check
 from .lines import Lines
 from .text import count
 
 __all__ = ["add_parser"]
+
+_SLOWEST = 0.001
 
 
 def add_parser(commands: Any) -> None:
@@ -84,8 +87,10 @@ def _speed(text: str) -> float:
         speed = float(text)
     except ValueError:
         speed = math.nan
-    if not 0 <= speed < math.inf:  # NaN included
-        raise argparse.ArgumentTypeError(f"expected a number from 0, got {text!r:.60}")
+    if speed != 0 and not _SLOWEST <= speed < math.inf:  # NaN included
+        raise argparse.ArgumentTypeError(
+            f"expected 0, or a number from {_SLOWEST}, got {text!r:.60}"
+        )
     return speed
 
 
@@ -113,6 +118,9 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
         print(f"stream: {server.url}events")
         what = f"{count(len(events), 'event')} in {player.seconds:.2f}s"
         print(f"{lines.shown_name}: {what}, from the first client on; Ctrl-C ends it")
+        if violations := check(events):
+            broken = f"{count(len(violations), 'violation')} of the order of events"
+            print(f"{lines.shown_name}: {broken}, which `check` names: it is played as it is")
         server.serve_forever()
 
 
