@@ -25,6 +25,9 @@ from .. import CORPUS
 # By its name, since type checkers do not find it: requirements.txt is installed beside the project.
 atheris: Any = importlib.import_module("atheris")
 
+# The package of the tests has imported it already, not instrumented.
+for module in [name for name in sys.modules if name.partition(".")[0] == "axon_events"]:
+    del sys.modules[module]
 with atheris.instrument_imports(include=["axon_events"]):
     from axon_events import EVENT_TYPES, to_dict
 
