@@ -169,4 +169,4 @@ def decoding(title: str, body: bytes, rounds: int) -> Race:
 def races() -> Iterator[Race]:
     """Yield the races of this group."""
     yield from _token_races()
-    yield decoding("SSE decode, 5 MB in 4 KiB pieces", stream(), 5)
+    yield decoding("SSE decode, 5 MB in 4 KiB pieces", stream(), 15)
