@@ -4,7 +4,6 @@
 
 import asyncio
 import copy
-import faulthandler
 import gc
 import itertools
 import pickle
@@ -37,7 +36,17 @@ from axon_events.order import OrderError, Rule, StreamChecker, TruncatedStream
 
 from . import PACKAGE, ROOT, needs
 from .samples import EVENTS
-from .threads import PATIENCE, Finalized, collect, join, run, started, unraisable, until
+from .threads import (
+    PATIENCE,
+    Finalized,
+    collect,
+    end_if_it_hangs,
+    join,
+    run,
+    started,
+    unraisable,
+    until,
+)
 
 START = FlowStart("Report", "anthropic", 0)
 END = FlowComplete("Report", "anthropic", True, 1, 0, 0, 1, 2)
@@ -53,14 +62,7 @@ FLOW: tuple[Event, ...] = (
 
 
 def setUpModule() -> None:
-    """If the main thread hangs, say where, and end."""
-    if not needs.IN_WEBASSEMBLY:  # it takes a thread
-        faulthandler.dump_traceback_later(5 * PATIENCE, exit=True, file=2)
-
-
-def tearDownModule() -> None:
-    if not needs.IN_WEBASSEMBLY:
-        faulthandler.cancel_dump_traceback_later()
+    end_if_it_hangs()
 
 
 def token(index: int, name: str = "Summarise") -> StepToken:

@@ -5,7 +5,6 @@
 import asyncio
 import copy
 import enum
-import faulthandler
 import gc
 import itertools
 import math
@@ -33,7 +32,17 @@ from axon_events.sse import Encoder, Reader
 
 from . import PACKAGE, ROOT, needs, resume
 from .samples import EVENTS, U64_MAX, random_event
-from .threads import PATIENCE, Finalized, collect, join, run, started, unraisable, until
+from .threads import (
+    PATIENCE,
+    Finalized,
+    collect,
+    end_if_it_hangs,
+    join,
+    run,
+    started,
+    unraisable,
+    until,
+)
 
 START = FlowStart("Report", "anthropic", 0)
 END = FlowComplete("Report", "anthropic", True, 0, 0, 0, 1, 2)
@@ -42,14 +51,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 
 
 def setUpModule() -> None:
-    """If the main thread hangs, say where, and end."""
-    if not needs.IN_WEBASSEMBLY:  # it takes a thread
-        faulthandler.dump_traceback_later(5 * PATIENCE, exit=True, file=2)
-
-
-def tearDownModule() -> None:
-    if not needs.IN_WEBASSEMBLY:
-        faulthandler.cancel_dump_traceback_later()
+    end_if_it_hangs()
 
 
 def token(index: int, content: str = "") -> StepToken:

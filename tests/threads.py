@@ -3,15 +3,26 @@
 """What tests of threads, event loops and finalizers stand on; whatever hangs fails."""
 
 import asyncio
+import faulthandler
 import gc
 import sys
 import threading
+import unittest
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+from . import needs
+
 PATIENCE = 60.0  # seconds, after which a test that hangs fails; none waits for as long
+
+
+def end_if_it_hangs() -> None:
+    """If the main thread hangs in this module, say where, and end; for its `setUpModule`."""
+    if not needs.IN_WEBASSEMBLY:  # it takes a thread
+        faulthandler.dump_traceback_later(5 * PATIENCE, exit=True, file=2)
+        unittest.addModuleCleanup(faulthandler.cancel_dump_traceback_later)
 
 
 def started(*targets: Callable[[], object]) -> list[threading.Thread]:
