@@ -221,7 +221,7 @@ class Decoder:
             if frame_start == pos >= tried and cr == size and not self._is_first_line:
                 together = min(_TOGETHER, self._max_frame_bytes)
                 tried = chunk.rfind(b"\n\n", pos, pos + together) + 2
-                if tried > pos:
+                if tried > pos + 1:  # there is a blank line
                     pos += yield from self._whole_frames(chunk[pos:tried])
                     frame_start = pos
                     if pos == tried:
