@@ -457,7 +457,7 @@ class Linear(unittest.TestCase):
     """Not by a clock: the bytes that are looked at are counted."""
 
     def test_each_byte_is_looked_at_a_few_times_only(self) -> None:
-        size = 2_100
+        size = 1_200
         for unit in (
             b"\n",
             b"\r",
