@@ -16,7 +16,7 @@ import sys
 import threading
 import tracemalloc
 import unittest
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
@@ -1175,17 +1175,15 @@ class Many(unittest.TestCase):
         contents = ("full" if index % self.BATCH == 0 else "" for index in range(1, self.COUNT))
         return [*map(token, range(1, self.COUNT), contents), END]
 
-    def produce(self, log: ReplayLog, received: threading.Semaphore) -> None:
-        """Append the events, and after each batch wait until all followers have it."""
+    def batches(self, log: ReplayLog) -> Iterator[int]:
+        """Append the events; yield after each batch, for all followers to get it in time."""
         for number, event in enumerate(self.events(), 1):
             log.append(event)
             if number % self.BATCH == 0 or event is END:
                 events, size = kept(log)
                 self.assertLessEqual(size, self.MAX_BYTES)
                 self.assertEqual(len(log._following), events + 1)
-                for _ in range(self.FOLLOWERS):
-                    if not received.acquire(timeout=PATIENCE):
-                        raise AssertionError(f"not all have the event {number}")
+                yield number
 
     def assert_everything(self, log: ReplayLog, streams: "list[Digest]") -> None:
         expected = Digest()
@@ -1208,7 +1206,10 @@ class Many(unittest.TestCase):
 
         targets = (partial(follow, stream, log.follow_sync(None)) for stream in streams)
         threads = started(*targets)
-        self.produce(log, received)
+        for number in self.batches(log):
+            for _ in range(self.FOLLOWERS):
+                if not received.acquire(timeout=PATIENCE):
+                    raise AssertionError(f"not all have the event {number}")
         join(threads)
         self.assert_everything(log, streams)
 
@@ -1216,17 +1217,19 @@ class Many(unittest.TestCase):
     def test_many_followers_in_a_loop_get_every_byte(self) -> None:
         log = ReplayLog(max_bytes=self.MAX_BYTES)
         streams = [Digest() for _ in range(self.FOLLOWERS)]
-        received = threading.Semaphore(0)
+        received: list[Digest] = []
 
         async def follow(stream: Digest, follower: AsyncIterator[bytes]) -> None:
             async for piece in follower:
                 if stream.add(piece):
-                    received.release()
+                    received.append(stream)
 
         async def main() -> None:
-            produced = asyncio.get_running_loop().run_in_executor(None, self.produce, log, received)
-            await asyncio.gather(*(follow(stream, log.follow(None)) for stream in streams))
-            await produced
+            tasks = [asyncio.create_task(follow(stream, log.follow(None))) for stream in streams]
+            for _ in self.batches(log):
+                await until(lambda: len(received) == self.FOLLOWERS)
+                received.clear()
+            await asyncio.gather(*tasks)
 
         run(main())
         self.assert_everything(log, streams)
