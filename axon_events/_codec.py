@@ -83,6 +83,11 @@ class DecodeError(ValueError):
             return f"{self.reason}: {self.message}"
         return f"{self.reason}: {self.message} (line {self.lineno}, column {self.colno})"
 
+    def _changed(self, **changes: Any) -> "DecodeError":
+        """Return the same error but for these of its parts."""
+        parts = ("reason", "message", "kind", "field", "pos", "lineno", "colno")
+        return DecodeError(**{part: getattr(self, part) for part in parts} | changes)
+
 
 def _flow_start(e: FlowStart) -> str:
     return (
@@ -681,14 +686,10 @@ def _located(error: DecodeError, text: str, in_bytes: bool) -> DecodeError:
 
     pos = error.pos or 0
     line_start = text.rfind("\n", 0, pos) + 1
-    return DecodeError(
-        error.reason,
-        error.message,
-        error.kind,
-        error.field,
-        size(text[:pos]),
-        text.count("\n", 0, pos) + 1,
-        size(text[line_start:pos]) + 1,
+    return error._changed(
+        pos=size(text[:pos]),
+        lineno=text.count("\n", 0, pos) + 1,
+        colno=size(text[line_start:pos]) + 1,
     )
 
 

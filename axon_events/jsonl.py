@@ -97,9 +97,7 @@ class _Reader(Iterator[Event]):
                 f" ({reason}: {message})"
             )
             reason = "cut-line"
-        return DecodeError(
-            reason, message, error.kind, error.field, error.pos, self._lineno, error.colno
-        )
+        return error._changed(reason=reason, message=message, lineno=self._lineno)
 
 
 def _require_binary(file: object) -> None:

@@ -472,15 +472,8 @@ def event_of(frame: Frame) -> Event | None:
             )
     except DecodeError as error:
         where = f"the frame with the id {frame.id!r:.60}" if frame.id else "a frame without an id"
-        raise DecodeError(
-            error.reason,
-            f"{error.message}, in the data of {where}",
-            error.kind,
-            error.field,
-            error.pos,
-            error.lineno,
-            error.colno,
-        ) from None
+        message = f"{error.message}, in the data of {where}"
+        raise error._changed(message=message) from None
     return event
 
 

@@ -117,15 +117,7 @@ class Lines(Iterator[bytes]):
                 try:
                     event = event_of(held)
                 except DecodeError as error:
-                    yield DecodeError(
-                        error.reason,
-                        error.message,
-                        error.kind,
-                        error.field,
-                        error.pos,
-                        first,
-                        error.colno,
-                    )
+                    yield error._changed(lineno=first)
                 else:
                     if event is not None:
                         yield event
