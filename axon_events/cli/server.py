@@ -27,7 +27,6 @@ from typing import Any
 
 from .. import Event, __version__
 from ..replay import CursorUnknown, ReplayLog
-from ..sse import Encoder
 
 __all__ = ["Player", "RoundGone", "Server"]
 
@@ -71,9 +70,6 @@ class Player:
         self.seconds = self._due[-1]
         self._is_loop = is_loop
         self._name = secrets.token_hex(4)  # of all rounds; a server started again has another
-        encoder = Encoder()
-        # The ids of a round; those of all of them, but for the stream id.
-        self._cursors = [_id_of(encoder, event) for event in events]
         self._stop = threading.Event()
         self._lock = threading.Lock()  # for the next round
         self._rounds: tuple[_Round, ...] = (self._round(1),)  # the last two, or the only one
@@ -108,9 +104,12 @@ class Player:
         rounds = self._rounds
         oldest, current = rounds[0], rounds[-1]
         if number < oldest.number:
-            if cursor not in self._cursors:
-                raise CursorUnknown(f"round {number} has not given the id {id!r:.60}")
-            if cursor == self._cursors[-1]:
+            # All rounds have the same cursors, and the oldest that is kept has been played.
+            try:
+                missed = oldest.log.after(f"{self._name}-{oldest.number}:{cursor}")
+            except CursorUnknown:
+                raise CursorUnknown(f"round {number} has not given the id {id!r:.60}") from None
+            if not missed:
                 return self._next_round(None)
             raise RoundGone(
                 f"round {number}, which has the id {id!r:.60}, is no longer kept: the oldest is"
@@ -174,11 +173,6 @@ class _Round:
             has_begun = self._thread.ident is not None
         if has_begun:
             self._thread.join()
-
-
-def _id_of(encoder: Encoder, event: Event) -> str:
-    encoder.encode(event)
-    return encoder.last_event_id
 
 
 class RoundGone(LookupError):  # noqa: N818  # named for what it is, like EOFError
