@@ -982,13 +982,6 @@ class FollowingInALoop(unittest.TestCase):
         rng = random.Random(seed)
         count = 1500
 
-        async def produce(log: ReplayLog) -> None:
-            for index in range(1, count + 1):
-                log.append(token(index))
-                for _ in range(rng.randrange(8)):
-                    await asyncio.sleep(0)
-            log.append(END)
-
         async def follow(log: ReplayLog, decoder: sse.Decoder, ids: list[str]) -> None:
             async for piece in log.follow(decoder.last_event_id):
                 ids += (frame.id for frame in decoder.feed(piece))
@@ -998,7 +991,7 @@ class FollowingInALoop(unittest.TestCase):
             log = ReplayLog()
             decoder = sse.Decoder()
             ids: list[str] = []
-            producer = asyncio.ensure_future(produce(log))
+            producer = asyncio.ensure_future(produced(log, count, rng))
             while not (log.ended and log.after(decoder.last_event_id) == b""):
                 task = asyncio.ensure_future(follow(log, decoder, ids))
                 for _ in range(rng.randrange(12)):
@@ -1041,13 +1034,6 @@ class FollowingInALoop(unittest.TestCase):
         rng = random.Random(seed)
         count = 1500
 
-        async def produce(log: ReplayLog) -> None:
-            for index in range(1, count + 1):
-                log.append(token(index))
-                for _ in range(rng.randrange(8)):
-                    await asyncio.sleep(0)
-            log.append(END)
-
         async def main() -> None:
             log = ReplayLog()
             pieces: list[bytes] = []
@@ -1058,7 +1044,7 @@ class FollowingInALoop(unittest.TestCase):
                     await asyncio.sleep(0)
 
             follower = log.follow(None)
-            producer = asyncio.ensure_future(produce(log))
+            producer = asyncio.ensure_future(produced(log, count, rng))
             following = asyncio.ensure_future(follow())
             while not following.done():
                 for _ in range(rng.randrange(12)):
@@ -1140,6 +1126,15 @@ class FollowingInALoop(unittest.TestCase):
                 self.assertEqual(b"".join(await task), tokens(1) + frame("1.1", END))
 
         run(main())
+
+
+async def produced(log: ReplayLog, count: int, rng: random.Random) -> None:
+    """Append so many tokens and the end, and let the loop go on in between."""
+    for index in range(1, count + 1):
+        log.append(token(index))
+        for _ in range(rng.randrange(8)):
+            await asyncio.sleep(0)
+    log.append(END)
 
 
 async def rest(follower: AsyncIterator[bytes], count: float = math.inf) -> list[bytes]:
