@@ -103,7 +103,7 @@ class ReplayLog:
     ) -> None:
         self._turns = Turns()  # one is to encode a frame and keep it
         self._encoder = Encoder(stream_id)
-        self._prefix = "" if stream_id is None else stream_id + ":"  # joined, as by the encoder
+        self._prefix = self._encoder._prefix
         self._max_events = _limit("max_events", max_events)
         self._max_bytes = _limit("max_bytes", max_bytes)
         self._frames: dict[int, tuple[str, bytes]] = {}
