@@ -104,15 +104,18 @@ class Host:
         )
 
 
-def blocks(language: str) -> list[str]:
-    """Return the code blocks of VENDORING.md in a language."""
-    page = VENDORING.read_text("utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.M | re.S)
+def blocks(page: Path, language: str) -> list[str]:
+    """Return a page's code blocks of a language, one or more."""
+    found = re.findall(rf"^```{language}\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+    if not found:
+        raise AssertionError(f"{page.name} has no {language}")
+    return found
 
 
 def commands() -> list[str]:
     """Return the commands of VENDORING.md."""
-    return [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines()]
+    found = blocks(VENDORING, "console")
+    return [line.removeprefix("$ ") for block in found for line in block.splitlines()]
 
 
 def main() -> int:

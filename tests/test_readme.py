@@ -22,16 +22,9 @@ from axon_events import EVENT_TYPES, jsonl
 from axon_events.order import RULES, Rule
 
 from . import PACKAGE, ROOT, needs
+from .host import blocks
 
 README = ROOT / "README.md"
-
-
-def blocks(language: str) -> list[str]:
-    """Return the README's code blocks of a language."""
-    found = re.findall(rf"^```{language}\n(.*?)^```$", README.read_text("utf-8"), re.M | re.S)
-    if not found:
-        raise AssertionError(f"the README has no {language}")
-    return found
 
 
 SERVE = """
@@ -67,7 +60,7 @@ def served(program: Path, recording: Path, count: int, *, port: int) -> Iterator
 @unittest.skipIf(PACKAGE != "axon_events", "the README calls the package by its own name")
 class Readme(unittest.TestCase):
     def test_the_snippets_print_what_their_comments_say(self) -> None:
-        for snippet in blocks("python"):
+        for snippet in blocks(README, "python"):
             # Beside each call of print, or all together at the end.
             code, _, output = snippet.rstrip("\n").partition("\n# ")
             said = re.findall(r"^ *print\(.*\)  # (.*)$", code, re.M)
@@ -92,8 +85,8 @@ class Readme(unittest.TestCase):
 
     @needs.processes
     def test_its_client_goes_on_after_the_server_was_killed(self) -> None:
-        (application,) = (block for block in blocks("python") if "make_server" in block)
-        (client,) = (block for block in blocks("python") if "def events_of" in block)
+        (application,) = (block for block in blocks(README, "python") if "make_server" in block)
+        (client,) = (block for block in blocks(README, "python") if "def events_of" in block)
         names: dict[str, Any] = {}
         exec(compile(client, "README.md", "exec"), names)
         recording = ROOT / "corpus" / "recorded" / "report.jsonl"
@@ -112,11 +105,11 @@ class Readme(unittest.TestCase):
         self.assertEqual(received, events)
 
     def test_the_first_example_has_ten_lines(self) -> None:
-        self.assertLessEqual(blocks("python")[0].count("\n"), 10)
+        self.assertLessEqual(blocks(README, "python")[0].count("\n"), 10)
 
     @needs.processes
     def test_the_commands_run(self) -> None:
-        commands = [line[2:] for block in blocks("console") for line in block.splitlines()]
+        commands = [line[2:] for block in blocks(README, "console") for line in block.splitlines()]
         self.assertIn("make test", commands)
         commands.remove("make test")  # which is what runs this test
         for command in commands:

@@ -25,7 +25,7 @@ import axon_events
 from axon_events.cli.vendored import RECORD
 
 from . import PACKAGE, ROOT
-from .host import HOST_SUITE, Host, blocks, commands
+from .host import HOST_SUITE, VENDORING, Host, blocks, commands
 from .samples import EVENTS
 
 if PACKAGE != "axon_events" or not (ROOT / "axon_events").is_dir():
@@ -136,7 +136,7 @@ class Page(unittest.TestCase):
         self.assertRegex(self.assert_runs(HOST_SUITE), r"Ran 1 test .*\n\nOK\n")
 
     def test_its_example_prints_what_its_comment_says(self) -> None:
-        (example,) = blocks("python")
+        (example,) = blocks(VENDORING, "python")
         self.assertIn("  # False True\n", example)
         run = subprocess.run(
             [sys.executable, "-W", "error", "-c", example],
@@ -147,7 +147,7 @@ class Page(unittest.TestCase):
         self.assertEqual((run.returncode, run.stdout, run.stderr), (0, "False True\n", ""))
 
     def test_it_shows_a_record(self) -> None:
-        (shown,) = blocks("text")
+        (shown,) = blocks(VENDORING, "text")
         pattern = re.sub("[0-9a-f]{64}", "[0-9a-f]{64}", re.escape(shown).replace("…\\\n", ""))
         pattern = pattern.replace(re.escape("0.1.0"), re.escape(VERSION))
         record = (self.host.root / "host" / "_vendor" / RECORD).read_text("utf-8")
