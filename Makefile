@@ -7,13 +7,16 @@ PYTHON ?= python3
 BENCH = build/bench-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 REFERENCE = cargo run --quiet --release --locked --manifest-path corpus/reference/Cargo.toml --
 
-.PHONY: help test test-pyodide verify vendor corpus corpus-check lint types coverage bench clean
+.PHONY: help test test-all test-pyodide verify vendor corpus corpus-check lint types coverage bench clean
 
 help: ## Print the tasks
 	@grep -E '^[a-z-]+: ##' Makefile | sed 's/: ## /\t/' | expand -t 16
 
 test: ## Run the tests; needs nothing but Python
 	$(PYTHON) -W error -m unittest discover -t . -s tests
+
+test-all: ## Run the tests in their long forms: more rounds, more sizes
+	TEST_ALL=1 $(PYTHON) -W error -m unittest discover -t . -s tests
 
 test-pyodide: ## Run the tests on CPython 3.14 in WebAssembly; needs node, npm and git
 	cd tests/pyodide && npm ci --ignore-scripts --no-audit --no-fund && node run.mjs
