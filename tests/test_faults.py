@@ -35,7 +35,7 @@ from axon_events.channel import Receiver, Sender, channel
 from axon_events.order import Outcome, StreamChecker, TruncatedStream
 
 from . import CORPUS, PACKAGE, ROOT, needs
-from .faults.properties import REASONS, decoder_holds, from_json_holds
+from .properties import REASONS, decoder_holds, from_json_holds
 from .samples import EVENTS, flow, random_event
 from .terminal import process
 
