@@ -117,7 +117,7 @@ def try_document(data: bytes) -> str:
 
 
 def try_stream(data: bytes) -> str:
-    """Test a stream; the first byte is the limit on a frame (0: none), the second seeds the cuts."""
+    """Test a stream: the first byte limits a frame (0: it does not), the second seeds the cuts."""
     limit, seed = (*data[:2], 0, 0)[:2]
     return properties.decoder_holds(data[2:], limit or 2**24, seed)
 
