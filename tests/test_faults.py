@@ -111,7 +111,7 @@ class AnyBytes(unittest.TestCase):
         ]
         pieces += [b"[", b"]", b",", b":", b"\n", b"\x00", b"\xff", b'"kind":"', b"true", b'"x":']
         found = set()
-        for _ in range(rounds(300, 2000)):
+        for _ in range(rounds(250, 2000)):
             document = self.damaged(self.document(), pieces)
             with self.subTest(document, seed=SEED):
                 found.add(from_json_holds(document))
@@ -417,7 +417,7 @@ class ClosedPipes(unittest.TestCase):
                 (["check", "--json", many], 1),
                 (["verify", "--json", CORPUS], 0),
             ]
-            for command, status in commands[: rounds(3, 5)]:
+            for command, status in commands[: rounds(2, 5)]:
                 with self.subTest(command), process(*command) as running:
                     if running.stdout is None or running.stderr is None:
                         self.fail("no pipes")

@@ -165,7 +165,7 @@ class Write(unittest.TestCase):
 
     def test_random_events_are_read_as_they_were_written(self) -> None:
         rng = random.Random(6)
-        events = [random_event(rng) for _ in range(500)]
+        events = [random_event(rng) for _ in range(rounds(100, 500))]
         file = io.BytesIO()
         jsonl.write(file, events)
         self.assertEqual(file.getvalue().count(b"\n"), len(events))

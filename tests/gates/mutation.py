@@ -48,8 +48,9 @@ TESTS = {
     "_rules": ("test_order",),
     "_wait": ("test_channel", "test_replay"),
     "_event_stream": ("test_sse",),
-    "cli.pages": ("test_cli_server", "test_cli_serve"),
-    "cli.player": ("test_cli_server", "test_cli_serve"),
+    "cli.conformance": ("test_cli_verify",),
+    "cli.pages": ("test_cli_serve",),
+    "cli.player": ("test_cli_serve",),
 }
 
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
