@@ -19,7 +19,7 @@ test-all: ## Run the tests in their long forms: more rounds, more sizes
 	TEST_ALL=1 $(PYTHON) -W error -m unittest discover -t . -s tests
 
 test-pyodide: ## Run the tests on CPython 3.14 in WebAssembly; needs node, npm and git
-	cd tests/pyodide && npm ci --ignore-scripts --no-audit --no-fund && node run.mjs
+	$(PYTHON) -m tests.gates.pyodide
 
 verify: ## Check this copy against the corpus
 	$(PYTHON) -m axon_events verify
@@ -44,7 +44,7 @@ lint: ## Check style and format, of Python and Rust
 types: ## Check types with mypy --strict and pyright
 	$(PYTHON) -m mypy
 	$(PYTHON) -m pyright
-	$(PYTHON) -m tests.exhaustive
+	$(PYTHON) -m tests.gates.exhaustive
 
 coverage: ## Run the tests and require every branch of the package
 	$(PYTHON) -m coverage erase
@@ -61,5 +61,5 @@ bench: ## Race the package against others, which get a venv of their own; prints
 
 clean: ## Remove what the other tasks left
 	rm -rf build dist .coverage .coverage.* .mypy_cache .ruff_cache corpus/reference/target \
-		tests/pyodide/node_modules
+		tests/gates/pyodide/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""A small repository that has vendored the package; `python -m tests.host` tries all of it there.
+"""A small repository that vendors the package, and the commands of VENDORING.md to run in it.
 
-The command builds one, runs each command of VENDORING.md in it, with the whole suite, then its own
-suite, and mypy --strict, which must find the faults of a module that misuses the copy and no other.
-`make test` does the same without what is slow or needs mypy. Run by `.ci/run`.
+The tests run most of them; the gate `vendoring` runs all of them, and mypy.
 """
 
 import os
@@ -12,7 +10,6 @@ import re
 import shlex
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from . import ROOT
@@ -56,13 +53,6 @@ class Report(unittest.TestCase):
         self.assertEqual(text(run()), "Hello")
 """,
 }
-
-# Each line of it has one fault, which a type checker finds if it sees the types of the copy.
-MISUSE = """from host._vendor.axon_events import StepToken, to_json
-StepToken("Draft", "Hello", "1", 2)
-to_json("no event")
-StepToken("Draft", "Hello", 1, 2).content = "frozen"
-"""
 
 HOST_SUITE = "python3 -W error -m unittest discover -t . -s tests"
 
@@ -116,28 +106,3 @@ def commands() -> list[str]:
     """Return the commands of VENDORING.md."""
     found = blocks(VENDORING, "console")
     return [line.removeprefix("$ ") for block in found for line in block.splitlines()]
-
-
-def main() -> int:
-    """Try all of it; return 0 if all is well."""
-    mypy = f"{shlex.quote(sys.executable)} -m mypy --strict --python-version 3.10"
-    with tempfile.TemporaryDirectory() as folder:
-        host = Host(Path(folder))
-        for command in (*commands(), HOST_SUITE, f"{mypy} host tests"):
-            run = host.run(command)
-            last = run.stdout.rstrip().rpartition("\n")[2]
-            print(f"$ {command}", *[last] * bool(last), sep="\n", flush=True)
-            if run.returncode:
-                print(run.stdout)
-                return 1
-        (host.root / "misuse.py").write_text(MISUSE, encoding="utf-8")
-        run = host.run(f"{mypy} misuse.py")
-        found = re.findall(r"^misuse\.py:(\d+): error: ", run.stdout, re.M)
-        if found != ["2", "3", "4"]:
-            print(f"mypy must find a fault in lines 2, 3 and 4 of the misuse:\n{run.stdout}")
-            return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

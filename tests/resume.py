@@ -1,18 +1,13 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""`python -m tests.resume`: a stream of 300 events, cut at every byte, goes on after each cut.
+"""A client of a stream that is cut off: what it misses, has twice or gets wrong.
 
-The client reads up to the cut, connects again with its `Last-Event-ID`, and is cut off for a
-second time; each time it must have received exactly the events that were sent, none lost and none
-twice. The tests do the same for some of the cuts.
+The client reads up to the cut, reconnects with its `Last-Event-ID`, and is cut off once more. The
+tests try some of the cuts, the gate `resume` tries all of them.
 """
 
-import multiprocessing
 import random
-import sys
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 
 from axon_events import (
     Event,
@@ -72,9 +67,9 @@ def received(log: ReplayLog, stream: bytes, cut: int, second_cut: int | None) ->
 
 
 def faults(cuts: Iterable[int], stream_id: str | None, seed: int = SEED) -> Iterator[str]:
-    """Yield what went wrong at which cut: once with that cut alone, once with a second one.
+    """Yield a line for each failure: each cut is tried alone, and with a second one.
 
-    - `cuts`: after how many bytes; what is above the size of the stream is left out.
+    - `cuts`: numbers of bytes; the first one above the size of the stream ends the test.
     - `seed`: of the second cuts.
     """
     rng = random.Random(seed)
@@ -96,30 +91,3 @@ def faults(cuts: Iterable[int], stream_id: str | None, seed: int = SEED) -> Iter
             else:
                 if not same:
                     yield f"cut at byte {cut}, then {second}, seed {seed}: other events came"
-
-
-def found(stream_id: str | None, cuts: range) -> list[str]:
-    return list(faults(cuts, stream_id))
-
-
-def main() -> int:
-    """Cut at every byte, on all processors; return 0 if everything was received each time."""
-    bad = 0
-    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        # Of the frames with a stream id only their ids differ: some of the cuts are enough.
-        for stream_id, stride in ((None, 1), ("run:7", 97)):
-            size = len(logged(flow(), stream_id).after(None))
-            cuts = range(0, size + 1, stride)
-            pieces = [cuts[first : first + 500] for first in range(0, len(cuts), 500)]
-            for done, texts in enumerate(pool.map(partial(found, stream_id), pieces), 1):
-                bad += len(texts)
-                print(*texts, sep="\n", end="\n" if texts else "", flush=True)
-                if sys.stderr.isatty():
-                    print(f"\r{100 * done // len(pieces)}%\r", end="", file=sys.stderr)
-            print(f"{COUNT} events in {size} bytes: {len(cuts)} cuts, each also with a second one")
-    print(f"{bad} times other events were received than were sent")
-    return min(bad, 1)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -213,7 +213,7 @@ class Shape(unittest.TestCase):
             self.assertEqual(eval(repr(event), vars(axon_events).copy()), event)
 
     def test_a_match_over_the_variants_is_exhaustive_and_captures_by_position(self) -> None:
-        # That a type checker finds a match which lacks one: tests/exhaustive.py.
+        # That a type checker finds a match which lacks one: the gate `exhaustive`.
         def never(event: NoReturn) -> NoReturn:
             raise TypeError(f"{event!r} is not of the catalog")
 

@@ -2,7 +2,7 @@
 # Copyright (c) 2026 the axon_events authors
 """A copy of the package that was edited away from the contract: `verify` names what differs.
 
-Edits of the corpus are in tests/test_cli_verify.py, edits of the Rust enum in tests/drift.py.
+Edits of the corpus are in tests/test_cli_verify.py, edits of the Rust enum in the gate `drift`.
 """
 
 import json
@@ -16,6 +16,7 @@ from pathlib import Path
 import axon_events
 
 from . import CORPUS, needs
+from .effort import rounds
 
 PAUSED = """
 @final
@@ -111,7 +112,8 @@ EDITS: dict[str, tuple[list[str], list[tuple[str, str]], list[str]]] = {
 @needs.processes
 class Drift(unittest.TestCase):
     def test_every_edit_of_a_copy_is_named(self) -> None:
-        for name, (files, replacements, texts) in EDITS.items():
+        for name in list(EDITS)[:: rounds(4, 1)]:
+            files, replacements, texts = EDITS[name]
             with self.subTest(name), tempfile.TemporaryDirectory() as folder:
                 package = Path(folder, "vendor", "axon_events")
                 shutil.copytree(

@@ -31,6 +31,7 @@ from axon_events.emit import FlowEmitter, StepEmitter
 from axon_events.order import StreamChecker
 
 from . import needs
+from .effort import rounds
 from .samples import U64_MAX
 
 START = 1700000000000
@@ -597,7 +598,8 @@ class Anywhere(EmitterTestCase):
         seed = 20261122
         rng = random.Random(seed)
         ends = {"sink": 0, "legal": 0}
-        for run in range(3000):
+        count = rounds(700, 3000)
+        for run in range(count):
             events: list[Event] = []
             out_of_the_sink = rng.choice(RAISED)("sink")
             sink = Failing(events.append, rng.randrange(COUNTS["events"] * 3), out_of_the_sink)
@@ -622,7 +624,7 @@ class Anywhere(EmitterTestCase):
                 if events:
                     ends["legal"] += 1
                     self.assert_legal(events)
-        self.assertGreater(min(ends.values()), 100)
+        self.assertGreater(min(ends.values()), count // 30, f"seed {seed}")
 
 
 class AfterTheClock(EmitterTestCase):
@@ -1184,10 +1186,11 @@ class OutOfOrder(EmitterTestCase):
         seed = 20261122
         rng = random.Random(seed)
         sent = 0
-        for run in range(1500):
+        count = rounds(400, 1500)
+        for run in range(count):
             with self.subTest(run=run, seed=seed):
                 sent += self.run_in_any_order(rng)
-        self.assertGreater(sent, 1500 * 5)
+        self.assertGreater(sent, count * 5, f"seed {seed}")
 
 
 class SentFromWithin(EmitterTestCase):

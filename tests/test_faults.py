@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""Faults from outside: what of tests/faults/README.md runs in seconds."""
+"""Faults from outside: damaged input, full disks, killed processes and threads, closed pipes."""
 
 import contextlib
 import ctypes
@@ -35,7 +35,8 @@ from axon_events.channel import Receiver, Sender, channel
 from axon_events.order import Outcome, StreamChecker, TruncatedStream
 
 from . import CORPUS, PACKAGE, ROOT, needs
-from .faults.properties import REASONS, decoder_holds, from_json_holds
+from .effort import rounds
+from .properties import REASONS, decoder_holds, from_json_holds
 from .samples import EVENTS, flow, random_event
 from .terminal import process
 
@@ -64,7 +65,7 @@ def on_disk(content: bytes) -> tuple[list[Event], bool]:
 
 
 class AnyBytes(unittest.TestCase):
-    """What a fuzzer tries for minutes, on what a seeded generator makes in seconds."""
+    """The properties that the gate `fuzz` tests for minutes, on input of a seeded generator."""
 
     def setUp(self) -> None:
         self.rng = random.Random(f"{SEED} {self.id().rpartition('.')[2]}")
@@ -110,11 +111,12 @@ class AnyBytes(unittest.TestCase):
         ]
         pieces += [b"[", b"]", b",", b":", b"\n", b"\x00", b"\xff", b'"kind":"', b"true", b'"x":']
         found = set()
-        for _ in range(2000):
+        for _ in range(rounds(250, 2000)):
             document = self.damaged(self.document(), pieces)
             with self.subTest(document, seed=SEED):
                 found.add(from_json_holds(document))
-        self.assertEqual(found, REASONS | set(EVENT_TYPES))
+        missing = {*REASONS, *EVENT_TYPES} - found
+        self.assertLessEqual(len(missing), rounds(3, 0), f"{missing}, seed {SEED}")
 
     def test_streams(self) -> None:
         pieces = [b"\n", b"\r", b"\r\n", b"\n\n", b":", b" ", b"data", b"data:  x\n", b"id: 1\n\n"]
@@ -122,7 +124,7 @@ class AnyBytes(unittest.TestCase):
         pieces += [b"\xe2\x80", b"id:", b"data:\n\n", b"retry:%s\n" % (b"9" * 18)]
         pieces += [b"retry:%s\n" % (b"1" * 19), b"event: a\ndata: x\n\n"]
         found = set()
-        for _ in range(2000):
+        for _ in range(rounds(200, 2000)):
             stream = b"".join(self.rng.choices(pieces, k=self.rng.randrange(12)))
             stream = self.damaged(stream, pieces)
             limit = self.rng.choice((self.rng.randrange(1, 40), 2**24))
@@ -131,22 +133,8 @@ class AnyBytes(unittest.TestCase):
         self.assertEqual(found, {"whole", "discarded", "too large"})
 
 
-@needs.processes
-@unittest.skipUnless(os.path.exists("/proc/self/statm"), "needs Linux's /proc and its limits")
-class Hostile(unittest.TestCase):
-    def test_megabytes_of_hostile_input_under_limits_of_memory_and_time(self) -> None:
-        run = subprocess.run(
-            [sys.executable, "-W", "error", "-m", f"{__package__}.faults.hostile", "1"],
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-        )
-        self.assertEqual((run.returncode, run.stderr), (0, ""), run.stdout)
-        self.assertRegex(run.stdout, r"\n0 of \d\d came out otherwise than expected\n\Z")
-
-
 class FullDisk(io.RawIOBase):
-    """A disk with room for so many bytes; what does not fit is written in part, or not at all."""
+    """A disk with room for `room` bytes; it takes a part of what does not fit, or nothing of it."""
 
     def __init__(self, room: int, in_part: bool) -> None:
         self.room = room
@@ -167,9 +155,10 @@ class FullDisk(io.RawIOBase):
 class Disk(unittest.TestCase):
     def test_a_disk_that_is_full_after_any_number_of_bytes(self) -> None:
         whole = as_lines(list(EVENTS))
-        for room, in_part, size in itertools.product(
-            range(len(whole) + 1), (True, False), (None, 100, 8192)
-        ):
+        ends = itertools.accumulate(len(as_lines([event])) for event in EVENTS)
+        near_ends = {room + offset for room in ends for offset in (-1, 0, 1)} - {len(whole) + 1}
+        rooms = sorted({*range(0, len(whole) + 1, rounds(13, 1)), *near_ends})
+        for room, in_part, size in itertools.product(rooms, (True, False), (None, 100, 8192)):
             disk = FullDisk(room, in_part)
             file: Any = disk if size is None else io.BufferedWriter(disk, size)
             failed = False
@@ -179,7 +168,7 @@ class Disk(unittest.TestCase):
                 self.assertEqual(error.errno, errno.ENOSPC)
                 failed = True
             with self.subTest(room=room, in_part=in_part, size=size):
-                # The last event ends the flow, after which it is flushed: nothing is left to fail.
+                # The writer flushes after the last event, which ends the flow.
                 self.assertEqual(failed, disk.content != whole)
                 self.assertEqual(disk.content, whole[: len(disk.content)])
                 if in_part:
@@ -188,7 +177,7 @@ class Disk(unittest.TestCase):
                 self.assertEqual(events, list(EVENTS[: len(events)]))
                 rest = disk.content[len(as_lines(events)) :]
                 self.assertEqual(is_cut, rest != b"")
-            disk.room = 2 * len(whole)  # so that what is left in the buffer can go
+            disk.room = 2 * len(whole)  # so that closing can write the rest of the buffer
             file.close()
 
     @unittest.skipUnless(os.path.exists(FULL), "needs a device that is always full")
@@ -209,27 +198,29 @@ class Disk(unittest.TestCase):
             f"from {PACKAGE} import jsonl\n"
             f"from {__package__}.samples import flow\n"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (50_001, 50_001))\n"
-            "file = open(sys.argv[1], 'wb', int(sys.argv[2]))\n"
-            "try: jsonl.write(file, flow(10_000))\n"
-            "except OSError as error: print(error.errno, flush=True)\n"
+            "for path, buffering in zip(sys.argv[1:], (0, -1)):\n"
+            "    file = open(path, 'wb', buffering)\n"
+            "    try: jsonl.write(file, flow(1_000))\n"
+            "    except OSError as error: print(error.errno, flush=True)\n"
             "import os; os._exit(0)\n"
         )
-        whole = as_lines(list(flow(10_000)))
-        for buffering in ("0", "-1"):
-            with self.subTest(buffering), tempfile.TemporaryDirectory() as folder:
-                path = Path(folder, "flow.jsonl")
-                run = subprocess.run(
-                    [sys.executable, "-W", "error", "-c", code, str(path), buffering],
-                    capture_output=True,
-                    text=True,
-                    cwd=ROOT,
-                )
-                self.assertEqual((run.stdout, run.stderr), (f"{errno.EFBIG}\n", ""))
-                content = path.read_bytes()
-                self.assertEqual(content, whole[:50_001])
-                events, is_cut = on_disk(content)
-                self.assertEqual(events, list(itertools.islice(flow(10_000), len(events))))
-                self.assertIs(is_cut, True)
+        whole = as_lines(list(flow(1_000)))
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [Path(folder, name) for name in ("unbuffered", "buffered")]
+            run = subprocess.run(
+                [sys.executable, "-W", "error", "-c", code, *map(str, paths)],
+                capture_output=True,
+                text=True,
+                cwd=ROOT,
+            )
+            self.assertEqual((run.stdout, run.stderr), (f"{errno.EFBIG}\n" * 2, ""))
+            for path in paths:
+                with self.subTest(path.name):
+                    content = path.read_bytes()
+                    self.assertEqual(content, whole[:50_001])
+                    events, is_cut = on_disk(content)
+                    self.assertEqual(events, list(itertools.islice(flow(1_000), len(events))))
+                    self.assertIs(is_cut, True)
 
 
 @needs.processes
@@ -250,7 +241,7 @@ class Killed(unittest.TestCase):
             "jsonl.write(open(sys.argv[1], 'wb'), events())\n"
         )
         whole = as_lines(list(flow(10_000)))
-        for token in (1, 250, 4000):
+        for token in (250, 1, 4000)[: rounds(1, 3)]:
             with self.subTest(token), tempfile.TemporaryDirectory() as folder:
                 path = Path(folder, "flow.jsonl")
                 run = subprocess.run(
@@ -265,7 +256,7 @@ class Killed(unittest.TestCase):
                 self.assertEqual(events, list(itertools.islice(flow(10_000), len(events))))
                 self.assertLessEqual(len(events), token + 2)
                 self.assertEqual(is_cut, len(as_lines(events)) < len(content))
-                # The receiver's side tells as well that the end is missing.
+                # The receiver notices that the end is missing.
                 checker = StreamChecker()
                 for event in events:
                     self.assertEqual(checker.feed(event), [])
@@ -278,7 +269,7 @@ class Killed(unittest.TestCase):
             "import sys\n"
             f"from {PACKAGE} import StepToken, jsonl\n"
             f"from {__package__}.samples import flow\n"
-            "jsonl.write(sys.stdout.buffer, [*flow(3), StepToken('Draft', 'x' * 10**7, 4, 4)])\n"
+            "jsonl.write(sys.stdout.buffer, [*flow(3), StepToken('Draft', 'x' * 10**6, 4, 4)])\n"
         )
         with subprocess.Popen(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT
@@ -287,7 +278,7 @@ class Killed(unittest.TestCase):
                 self.fail("no pipe")
             whole = as_lines(list(flow(3)))
             content = running.stdout.read(len(whole) + 100)
-            # A pipe holds less than the rest of the line, so that it is in the middle of it.
+            # A pipe holds less than the rest of the line, so the writer is in the middle of it.
             running.kill()
             content += running.stdout.read()
             self.assertEqual(running.wait(), -signal.SIGKILL)
@@ -334,7 +325,7 @@ class Killed(unittest.TestCase):
             "    threading.Thread(target=target, daemon=True).start()\n"
             "sent.wait()\n"
         )
-        for _ in range(3):
+        for _ in range(rounds(1, 3)):
             run = subprocess.run(
                 [sys.executable, "-W", "error", "-c", code],
                 capture_output=True,
@@ -377,7 +368,7 @@ class KilledThreads(unittest.TestCase):
                 sender.send(event)
 
         rng = random.Random(SEED)
-        for produce, round in itertools.product((with_block, last_reference), range(40)):
+        for produce, round in itertools.product((with_block, last_reference), range(rounds(5, 40))):
             sender, receiver = channel()
             thread = threading.Thread(target=produce, args=(sender,), daemon=True)
             del sender
@@ -417,15 +408,16 @@ class ClosedPipes(unittest.TestCase):
     def test_a_reader_that_goes_after_one_line(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             many = Path(folder, "many.jsonl")
-            # Each line a violation, and more of them than a pipe holds.
-            many.write_bytes(as_lines([StepToken("Draft", "x" * 50, 7, 0)]) * 5000)
-            for command, status in (
+            # Each line is a violation, and there are more of them than a pipe holds.
+            many.write_bytes(as_lines([StepToken("Draft", "x" * 50, 7, 0)]) * 1500)
+            commands: list[tuple[list[str | Path], int]] = [
                 (["check", many], 1),
-                (["check", "--json", many], 1),
                 (["show", many], 0),
                 (["verify", CORPUS], 0),
+                (["check", "--json", many], 1),
                 (["verify", "--json", CORPUS], 0),
-            ):
+            ]
+            for command, status in commands[: rounds(2, 5)]:
                 with self.subTest(command), process(*command) as running:
                     if running.stdout is None or running.stderr is None:
                         self.fail("no pipes")
@@ -435,7 +427,8 @@ class ClosedPipes(unittest.TestCase):
                     self.assertEqual(running.wait(), status)
 
     def test_a_reader_that_was_never_there(self) -> None:
-        for command in (["check", REPORT], ["show", REPORT], ["verify", CORPUS]):
+        commands = (["check", REPORT], ["show", REPORT], ["verify", CORPUS])
+        for command in commands[: rounds(2, 3)]:
             reader, writer = os.pipe()
             os.close(reader)
             with open(writer, "wb") as pipe:

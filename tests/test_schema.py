@@ -2,7 +2,7 @@
 # Copyright (c) 2026 the axon_events authors
 """corpus/schema.json has the catalog, variant by variant and field by field.
 
-That it is a sound schema and decides as the corpus does: tests/schema.py.
+The gate `schema` tests that it is a sound schema and decides as the corpus does.
 """
 
 import dataclasses

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""What holds of `from_json` and of `sse.Decoder` for any bytes whatsoever.
+"""Properties of `from_json` and of `sse.Decoder` that hold for any bytes.
 
-Each function takes bytes, raises AssertionError if a property does not hold, and says what they
-came to. `fuzz` feeds them what a fuzzer invents, `test_faults` what a seeded generator does.
+Each function takes bytes, raises AssertionError if a property does not hold, and returns the
+outcome. The gate `fuzz` feeds them what a fuzzer invents, `test_faults` what a seeded generator
+does.
 """
 
 import json
@@ -23,7 +24,7 @@ from axon_events import (
 )
 from axon_events.sse import Decoder, Frame, FrameTooLarge
 
-from .. import sse_model
+from . import sse_model
 
 MAX_DEPTH = 127
 REASONS = {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 the axon_events authors
-// The tests on CPython 3.14, compiled to WebAssembly: `make test-pyodide`. It copies what git tracks,
-// and what it does not ignore, into the runtime's own file system and runs suite.py there.
+// Copies every file that git does not ignore into the file system of the WebAssembly runtime, and
+// runs suite.py there. `python -m tests.gates.pyodide` starts it.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeSync } from "node:fs";
@@ -11,7 +11,7 @@ import { isMainThread, Worker } from "node:worker_threads";
 
 import { loadPyodide } from "pyodide";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
+const root = fileURLToPath(new URL("../../..", import.meta.url));
 
 async function run() {
   const listed = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
@@ -26,7 +26,7 @@ async function run() {
     python.FS.writeFile(copy, readFileSync(join(root, file)));
   }
   python.FS.chdir("/project");
-  return python.runPython('import runpy; runpy.run_path("tests/pyodide/suite.py")["run"]()');
+  return python.runPython('import runpy; runpy.run_path("tests/gates/pyodide/suite.py")["run"]()');
 }
 
 if (isMainThread) {

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""Hostile input under limits of memory and processor time, which the system enforces.
+"""Hostile input is taken or refused within fixed memory and processor time.
 
-python -m tests.faults.hostile [MEGABYTES]
+    python -m tests.gates.hostile [MEGABYTES]
 
-Each case is an input of that many megabytes, 100 by default (a document of many members or values
-of a tenth of it, a stream of a quarter), and what must come of it. The limits are set for this
-process itself, so a case that wants more memory ends in a MemoryError, and one that wants more time
-ends the process. On Linux only.
+Each case is an input of that many megabytes (100 by default; a tenth of it for a document of many
+members or values, a quarter for a stream) and the outcome that it must have. The system enforces
+the limits on this process: a case that needs more memory gets a MemoryError, one that needs more
+time ends the process. The gate needs Linux.
 """
 
 import resource

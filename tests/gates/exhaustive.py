@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""`python -m tests.exhaustive`: type checkers find each `match` that lacks a variant.
+"""mypy and pyright report every `match` that misses a variant.
 
-Writes, for each variant, a `match` over all the others that ends in `assert_never`, and one
-that is complete; mypy and pyright must each find a fault in every one of the former, which
-names the variant that it lacks, and none in the latter. Run by `make types`.
+The gate writes, for each variant, a `match` over all the others that ends in `assert_never`, and
+one complete `match`. Both checkers must report each incomplete one, by the name of the variant that
+it misses, and accept the complete one. `make types` runs it.
 """
 
 import subprocess
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from axon_events import EVENT_TYPES
 
-from . import ROOT
+from .. import ROOT
 
 HEAD = """from typing import NoReturn
 

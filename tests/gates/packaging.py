@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""`python -m tests.packaging`: what `python -m build` gives, installed and tested.
+"""The wheel holds the package alone, the sdist every file, and the installed wheel works.
 
-The wheel must have the package alone, with all its metadata, and the sdist every file of the
-repository. The sdist, unpacked, must pass `make test`; the wheel, installed into a fresh
-environment, must pass the same suite, run as a module and as a script, and agree with the corpus.
-Needs git and the `build` package; run by `.ci/run`.
+The unpacked sdist must agree with the corpus. The wheel, installed into a fresh environment, must
+pass the tests, run as a module and as a script, and agree with the corpus. The gate needs git and
+the `build` package.
 """
 
 import email
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from axon_events import __version__
 
-from . import ROOT
+from .. import ROOT
 
 SUITE = ["-W", "error", "-m", "unittest", "discover", "-t", ".", "-s", "tests"]
 NAME = f"axon_events-{__version__}"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""The codec against the Rust reference, on random documents: `python -m tests.differential`.
+"""Python and the Rust reference give the same verdict and the same bytes for random documents.
 
 Each document goes through `from_json` and `to_json` and through the reference's `decode`. Both
 must accept or both refuse it, and what they accept they must write as the same bytes. Bytes and
@@ -25,7 +25,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from axon_events import EVENT_TYPES, DecodeError, Event, _codec, from_dict, from_json, to_json
 
-from . import CORPUS
+from .. import CORPUS
 
 T = TypeVar("T")
 
@@ -466,7 +466,7 @@ def _ask(reference: str, batch: list[bytes]) -> list[Answer]:
 
 def main() -> int:
     """Compare as the command line says; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tests.differential", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.gates.differential", description=__doc__)
     parser.add_argument("--count", type=int, default=200_000, help="documents (%(default)s)")
     parser.add_argument("--seed", type=int, help="of the documents (random)")
     parser.add_argument("--reference", help="its program (built from corpus/reference)")

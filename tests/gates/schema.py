@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""`python -m tests.schema`: corpus/schema.json against its meta-schema and the whole corpus.
+"""corpus/schema.json is a sound JSON Schema and decides as the corpus does.
 
-Every entry of corpus.json and every case of decode.json that parses as JSON goes through the
-schema with the `jsonschema` package. It must decide as axon_events does, but for the cases that
-JSON Schema cannot tell: its description names them, and no other may differ. Run by `.ci/run`.
+Every entry of corpus.json and every case of decode.json that parses as JSON is validated with the
+`jsonschema` package. The schema must decide as axon_events does, except for the cases that JSON
+Schema cannot tell: its description names them, and no other may differ.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from jsonschema import Draft202012Validator
 
-from . import CORPUS
+from .. import CORPUS
 
 # What JSON Schema cannot tell, by the names of the cases, and why.
 UNTOLD = {

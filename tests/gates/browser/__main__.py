@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""The page of `serve` in Chromium: `python -m tests.browser [FOLDER]`, for screenshots there.
+"""In Chromium, the page of `serve` shows every event once, whatever drops its connection.
 
-The browser's own EventSource connects again by itself; what it dispatched is held against what
-`sse.Encoder` makes of the recording, and what the page shows against the recording itself.
+    python -m tests.gates.browser [FOLDER]
+
+Screenshots go to the folder, if one is named. The browser's own EventSource reconnects by itself.
+What it dispatches is compared with what `sse.Encoder` makes of the recording, and what the page
+shows with the recording itself. The gate needs Chromium and its driver.
 """
 
 import contextlib
@@ -34,8 +37,8 @@ from axon_events import (
 )
 from axon_events.summary import summarize
 
-from .. import CORPUS
-from ..terminal import process
+from ... import CORPUS
+from ...terminal import process
 from .webdriver import Browser
 
 REPORT = CORPUS / "recorded" / "report.jsonl"

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""`python -m tests.drift`: a Rust enum that differs from the catalog or the corpus is found out.
+"""A Rust enum that differs from the catalog or the corpus is found.
 
-Asks the reference's decoder for its kinds and their fields, and compares them with the catalog.
-Then edits copies of the reference, builds each, asks it the same and runs its `check` on the
-corpus: one of the two must name what differs. Needs cargo; run by `.ci/run`.
+The gate asks the reference's decoder for its kinds and their fields, and compares them with the
+catalog. Then it edits copies of the reference, builds each, repeats the comparison and runs the
+copy's `check` on the corpus: one of the two must name the difference. It needs cargo.
 """
 
 import json
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from axon_events import EVENT_TYPES
 
-from . import CORPUS
+from .. import CORPUS
 
 # What is changed in the sources, patterns and replacements, and what must then be said.
 EDITS: dict[str, tuple[list[tuple[str, str]], str]] = {
@@ -124,7 +124,7 @@ def differences(reference: Reference) -> Iterator[str]:
 
 
 def main() -> int:
-    """Compare, and make each edit; return 0 if all agrees and each edit is found out."""
+    """Compare, then make each edit; return 0 if all agrees and each edit is found."""
     status = 0
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "target")
@@ -147,7 +147,7 @@ def main() -> int:
             if checked.returncode == 0:
                 said += "\n".join(differences(edited))
             good = made >= len(replacements) and re.search(text, said) is not None
-            print(f"{name}: {'found out' if good else 'NOT found out'}", flush=True)
+            print(f"{name}: {'found' if good else 'NOT found'}", flush=True)
             if not good:
                 print(made, said[-3000:], checked.stderr[-3000:], sep="\n")
                 status = 1

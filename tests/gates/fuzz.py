@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""Fuzz `from_json` or `sse.Decoder` with atheris, guided by the coverage of the package.
+"""No input that a fuzzer finds breaks a property of `from_json` or of `sse.Decoder`.
 
-python -m tests.faults.fuzz from_json -max_total_time=600
-python -m tests.faults.fuzz sse -max_total_time=600
+    python -m tests.gates.fuzz {from_json,sse} [--minutes 10] [--seed N] [PATH…]
 
-What follows the target are libFuzzer's options and folders; see README.md of this folder. It begins
-with the corpus and a dictionary of the words of the language. An input for which a property of
-`properties` does not hold is printed and written to a file `crash-…`.
+atheris drives libFuzzer by the coverage of the package, starting from the corpus and a dictionary
+of the language's words. An input that breaks a property of `tests/properties.py` is printed and
+written to a file `crash-…`; name that file to try it again. The gate needs what requirements.txt
+names.
 """
 
+import argparse
 import importlib
 import json
+import os
 import random
 import sys
 import tempfile
@@ -22,17 +24,17 @@ from typing import Any, NamedTuple
 
 from .. import CORPUS
 
-# By its name, since type checkers do not find it: requirements.txt is installed beside the project.
+# Imported by name, since type checkers do not find it: it is no development tool of the project.
 atheris: Any = importlib.import_module("atheris")
 
-# The package of the tests has imported it already, not instrumented.
+# Importing the package of the tests has loaded it already, without instruments.
 for module in [name for name in sys.modules if name.partition(".")[0] == "axon_events"]:
     del sys.modules[module]
 with atheris.instrument_imports(include=["axon_events"]):
     from axon_events import EVENT_TYPES, to_dict
 
+    from .. import properties
     from ..samples import EVENTS
-    from . import properties
 
 SSE_WORDS = ["data", "event", "id", "retry", ":", " ", "\\x0a", "\\x0d", "\\x0d\\x0a", "\\x0a\\x0a"]
 SSE_WORDS += ["\\xef\\xbb\\xbf", "\\x00", "999999999999999999", "message", "data: "]
@@ -57,7 +59,7 @@ def recorded() -> Iterator[bytes]:
 
 
 def documents() -> Iterator[bytes]:
-    """Yield what to begin with: the events and the documents of the corpus."""
+    """Yield the documents of the corpus, to begin with."""
     yield from recorded()
     for entry in json.loads((CORPUS / "corpus.json").read_bytes())["entries"]:
         yield entry["wire"].encode()
@@ -67,7 +69,7 @@ def documents() -> Iterator[bytes]:
 
 
 def streams() -> Iterator[bytes]:
-    """Yield streams, each behind the two bytes that say how it is tested."""
+    """Yield streams, each after two bytes that say how to test it (see `try_stream`)."""
     yield b"\x00\x00id: 1\nevent: step_token\ndata: {}\n\n: a comment\n\nretry: 500\r\n\r\n"
     yield b"\x40\x01\xef\xbb\xbfdata:a\rdata: b\r\r\nid\n\ndata"
     for line in recorded():
@@ -75,9 +77,9 @@ def streams() -> Iterator[bytes]:
 
 
 def remade(data: bytes, max_size: int, seed: int) -> bytes:
-    """Return changed bytes, or more often a document whose members have been changed.
+    """Return the bytes with changes, or more often a document with changed members.
 
-    Changed bytes are mostly no JSON, so they alone would try little of what is behind the parser.
+    Changed bytes are seldom JSON, so they alone would try little of what comes after the parser.
     """
     rng = random.Random(seed)
     if rng.random() < 0.3:
@@ -115,6 +117,7 @@ def try_document(data: bytes) -> str:
 
 
 def try_stream(data: bytes) -> str:
+    """Test a stream: the first byte limits a frame (0: it does not), the second seeds the cuts."""
     limit, seed = (*data[:2], 0, 0)[:2]
     return properties.decoder_holds(data[2:], limit or 2**24, seed)
 
@@ -136,9 +139,15 @@ TARGETS = {
 
 
 def main() -> None:
-    if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
-        sys.exit(f"usage: python -m tests.faults.fuzz {{{','.join(TARGETS)}}} [OPTION…] [FOLDER…]")
-    test, seeds, words, max_len, mutator = TARGETS[sys.argv[1]]
+    """Fuzz a target for some minutes, or try the files that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m tests.gates.fuzz", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("target", choices=TARGETS)
+    parser.add_argument("--minutes", type=float, default=10, help="how long (default 10)")
+    parser.add_argument("--seed", type=int, default=random.randrange(1, 2**32), help="(random)")
+    parser.add_argument("paths", metavar="PATH", nargs="*", help="files to try, or seed folders")
+    arguments = parser.parse_args()
+    test, seeds, words, max_len, mutator = TARGETS[arguments.target]
     counts: Counter[str] = Counter()
 
     def count(data: bytes) -> None:
@@ -146,17 +155,26 @@ def main() -> None:
         if counts.total() % 100_000 == 0:
             print(f"{counts.total()} inputs: {dict(counts.most_common())}", flush=True)
 
+    print(f"seed {arguments.seed}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        # What is found goes to the first folder that is named, so to the temporary one by default.
         seeded = Path(folder, "seeds")
         seeded.mkdir()
         for number, seed in enumerate(seeds()):
             (seeded / str(number)).write_bytes(seed)
         dictionary = Path(folder, "words")
         dictionary.write_text("".join(f'"{word}"\n' for word in words))
-        options = [f"-dict={dictionary}", f"-max_len={max_len}", "-timeout=10"]
-        arguments = [sys.argv[0], *options, *sys.argv[2:], str(seeded)]
-        atheris.Setup(arguments, count, **({"custom_mutator": mutator} if mutator else {}))
+        options = [
+            f"-dict={dictionary}",
+            f"-max_len={max_len}",
+            f"-max_total_time={round(60 * arguments.minutes)}",
+            f"-seed={arguments.seed}",
+            "-timeout=10",
+        ]
+        # libFuzzer takes only files, or only folders, and keeps what it finds in the first folder.
+        only_files = arguments.paths and all(map(os.path.isfile, arguments.paths))
+        paths = [*arguments.paths, *[str(seeded)] * (not only_files)]
+        mutators = {"custom_mutator": mutator} if mutator else {}
+        atheris.Setup([sys.argv[0], *options, *paths], count, **mutators)
         atheris.Fuzz()
 
 
