@@ -621,7 +621,7 @@ class TwoReaders(unittest.TestCase):
     """Both readers have one verdict; the quick one returns None where it is not certain."""
 
     def check(self, document: str, expected: Event | None, *, is_quick: bool) -> None:
-        """Check what both make of a document (None: it is refused), and whether the quick one did."""
+        """Check what both make of a document (None: refuse it), and whether the quick one does."""
         with self.subTest(document[:300]):
             outcome = decoded(document)
             if expected is None:
