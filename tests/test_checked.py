@@ -13,6 +13,9 @@ from axon_events._checked import checked, format_int, reader, unchecked
 
 from .samples import EVENTS, U64_MAX
 
+# Of no type that a field has, or out of range.
+OTHERS: list[Any] = [None, 1.0, b"", [], -1, U64_MAX + 1]
+
 
 class Constructors(unittest.TestCase):
     def test_a_constructor_is_named_as_a_method_of_its_class(self) -> None:
@@ -69,7 +72,7 @@ class Readers(unittest.TestCase):
             for n, (name, value) in enumerate(members):
                 others: list[Any] = [(f"{name}s", value)]
                 if name != "kind":
-                    others += [(name, other) for other in (None, 1.0, b"", [], -1, U64_MAX + 1)]
+                    others += [(name, other) for other in OTHERS]
                     others.append((name, {str: 1, int: True, bool: 1}[type(value)]))
                 for other in others:
                     with self.subTest(event.kind, other=other):
