@@ -41,7 +41,8 @@ class _Step:
 class _Past:
     """What is known of a flow from its events: `events`, of which the last is not yet judged."""
 
-    def __init__(self, events: Sequence[Event], from_start: bool) -> None:
+    def __init__(self, events: Sequence[Event], token_scope: str, from_start: bool) -> None:
+        self.token_scope = token_scope
         # A FlowStart begins a new flow, whose events are all that matters. The last is not past.
         starts = [i for i, event in enumerate(events[:-1]) if isinstance(event, FlowStart)]
         self.events = events[starts[-1] :] if starts else events
@@ -77,7 +78,10 @@ class _Past:
         """Return the steps of which the token at that position may be."""
         token = self.events[at]
         assert isinstance(token, StepToken)
-        return self.open(at, token.step_name) + self._late_of(at, token)
+        steps, late = self.open(at, token.step_name), self._late_of(at, token)
+        if steps and self.token_scope == "step" and token.token_index != 1:
+            return steps  # since the late token of a step is its first
+        return steps + late
 
     def _late_of(self, at: int, token: StepToken) -> list[_Step]:
         """Return the step whose late token it may be: one that may have had no token."""
@@ -153,20 +157,15 @@ def _index_before(past: _Past, step: _Step) -> int | None:
     return last.token_index if past.whose(tokens[-1]) == [step] else None
 
 
-def _last_index(
-    past: _Past, token: StepToken, token_scope: str, last_token: int | None
-) -> int | None:
+def _last_index(past: _Past, last_token: int | None) -> int | None:
     """Return the index of the token before this one, 0 if it is the first; None: nobody knows."""
-    if token_scope == "flow":
+    if past.token_scope == "flow":
         indices = [e.token_index for e in past.events[:-1] if isinstance(e, StepToken)]
         if past.flow is None:
             return indices[-1] if indices else last_token
         return indices[-1] if indices else 0
-    if len(past.open(past.now, token.step_name)) > 1:
-        return None
-    # Whatever step it may be a token of: if all would have the same index, it is known.
-    before = {_index_before(past, step) for step in past.whose(past.now)}
-    return before.pop() if len(before) == 1 else None
+    steps = past.whose(past.now)
+    return _index_before(past, steps[0]) if len(steps) == 1 else None
 
 
 def _of_a_token(last: int | None, event: StepToken) -> Iterator[str]:
@@ -209,7 +208,7 @@ def _of_an_event(
     if any(isinstance(earlier, _TERMINATORS) for earlier in events[:-1]):
         yield "after-terminator"
         return
-    past = _Past(events, from_start)
+    past = _Past(events, token_scope, from_start)
     if len(events) == 1 and not isinstance(event, FlowStart) and from_start:
         yield "flow-not-started"
     if len(events) > 1 and isinstance(event, FlowStart):
@@ -227,7 +226,7 @@ def _of_an_event(
     if isinstance(event, FlowError) and past.really_open(past.now):
         yield "step-abandoned"
     if isinstance(event, StepToken):
-        yield from _of_a_token(_last_index(past, event, token_scope, last_token), event)
+        yield from _of_a_token(_last_index(past, last_token), event)
     if isinstance(event, _TERMINATORS) and past.flow is not None:
         names = [event.flow_name == past.flow.flow_name]
         if isinstance(event, FlowComplete):
@@ -263,7 +262,7 @@ def violations(
 def open_steps(events: Sequence[Event]) -> list[tuple[str, int]]:
     """Return the steps that are really open after the events, in the order of their starts."""
     # The last of a past is not taken, so another event makes them all past; its kind is nothing.
-    past = _Past([*events, FlowStart("", "", 0)], True)
+    past = _Past([*events, FlowStart("", "", 0)], "flow", True)
     if any(isinstance(event, _TERMINATORS) for event in events):
         return []
     return [(step.name, step.index or 0) for step in past.really_open(past.now)]

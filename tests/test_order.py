@@ -32,7 +32,6 @@ from axon_events import (
     to_json,
 )
 from axon_events.order import (
-    RULES,
     OrderError,
     Outcome,
     Rule,
@@ -65,6 +64,14 @@ NAMES = [
     "flow-mismatch",
     "output-mismatch",
 ]
+
+DEFAULTS: Options = {
+    "allow": [],
+    "token_scope": "flow",
+    "match_output": False,
+    "from_start": True,
+    "last_token": None,
+}
 
 
 def flow_start(name: str = "f", backend: str = "b") -> FlowStart:
@@ -312,7 +319,7 @@ class Corpus(unittest.TestCase):
         self.assertEqual(document["format"], 1)
         names = Counter(case["name"] for case in cases())
         self.assertEqual([name for name, times in names.items() if times > 1], [])
-        others = {"legal", "real", "recovery", "allow", "scope", "output"}
+        others = {"legal", "real", "recovery", "allow", "scope", "output", "middle"}
         for case in cases():
             with self.subTest(case["name"]):
                 self.assertEqual(list(case), ["name", "options", "events", "outcome", "violations"])
@@ -320,9 +327,11 @@ class Corpus(unittest.TestCase):
                 group = case["name"].partition(".")[0]
                 self.assertIn(group, others | set(NAMES))
                 self.assertEqual([to_json(event) for event in events_of(case)], case["events"])
-                default: Options = {"allow": [], "token_scope": "flow", "match_output": False}
+                options = [name for name in DEFAULTS if name in case["options"]]
+                self.assertEqual(list(case["options"]), options)
                 for name, value in case["options"].items():
-                    self.assertNotEqual(value, default[name])
+                    self.assertNotEqual(value, DEFAULTS[name])
+                self.assertEqual(group == "middle", case["options"].get("from_start") is False)
                 rules = [violation["rule"] for violation in case["violations"]]
                 if group in NAMES:
                     self.assertIn(group, rules)
