@@ -33,6 +33,7 @@ from ._catalog import (
     StepStart,
     StepToken,
     ToolCall,
+    shown_int,
 )
 from ._rules import AFTER_TERMINATOR, AT_THE_END, ROWS_OF, Row, Rule, quoted
 
@@ -187,11 +188,12 @@ class StreamChecker:
                 given = type(last_token).__name__
                 raise TypeError(f"last_token must be an int or None, got {given}")
             if not 0 <= last_token <= U64_MAX:
-                raise ValueError("last_token must be from 0 to 18446744073709551615")
+                given = shown_int(last_token)
+                raise ValueError(f"last_token must be from 0 to {U64_MAX}, got {given}")
             if from_start:
                 raise ValueError(
-                    "last_token is for who joins in the middle:"
-                    " StreamChecker(from_start=False, last_token=...)"
+                    "last_token is of a flow joined in the middle:"
+                    f" StreamChecker(from_start=False, last_token={last_token})"
                 )
         self._by_flow = token_scope == "flow"
         self._match_output = match_output

@@ -259,13 +259,13 @@ def violations(
     return [(rule, index) for rule, index in found if rule not in allow]
 
 
-def open_steps(events: Sequence[Event]) -> list[tuple[str, int]]:
-    """Return the steps that are really open after the events, in the order of their starts."""
-    # The last of a past is not taken, so another event makes them all past; its kind is nothing.
-    past = _Past([*events, FlowStart("", "", 0)], "flow", True)
+def open_steps(events: Sequence[Event]) -> tuple[tuple[str, int], ...]:
+    """Return the steps that have started and are open after the events, as they started."""
     if any(isinstance(event, _TERMINATORS) for event in events):
-        return []
-    return [(step.name, step.index or 0) for step in past.really_open(past.now)]
+        return ()
+    # The last event of a past is not taken yet, so another one makes them all past.
+    past = _Past([*events, ToolCall("", "", "", 0)], "flow", True)
+    return tuple((step.name, step.index or 0) for step in past.really_open(past.now))
 
 
 def last_token(events: Sequence[Event], last: int | None = None) -> int | None:
