@@ -162,6 +162,7 @@ def survives(module: str, source: str) -> bool:
             "tests",
             "corpus",
             "tools",
+            "docs",
             "README.md",
             "VENDORING.md",
             "Makefile",
