@@ -107,7 +107,7 @@ class _Step:
         self.start = start
         self.last_token = start  # where its last token came, of those that are surely its own
         self.next_index = next_index  # what the one after that must have; None if nobody knows
-        self.output = _EMPTY
+        self.output: _Digest = _EMPTY
 
 
 class _Namesakes:
@@ -269,7 +269,7 @@ class StreamChecker:
             and event.token_index == self._next_index
             and event.step_name in self._streaming
         ):
-            self._next_index += 1
+            self._next_index = event.token_index + 1
             self._count += 1
             return
         violations = self._judge(event)
@@ -293,7 +293,7 @@ class StreamChecker:
             or event.step_name not in self._streaming
         ):
             return False
-        self._next_index += 1
+        self._next_index = event.token_index + 1
         self._count += 1
         return True
 

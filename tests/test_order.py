@@ -531,7 +531,7 @@ class NoGuess(unittest.TestCase):
     def test_joining_in_the_middle(self) -> None:
         rng = random.Random(SEED)
         for number in range(rounds(400, 10_000)):
-            options = self.options(rng) | {"from_start": False}
+            options: Options = {**self.options(rng), "from_start": False}
             parallel = rng.random() < 0.5
             legal = legal_stream(rng, parallel=parallel, token_scope=options["token_scope"])
             at = rng.randrange(len(legal))
