@@ -56,12 +56,12 @@ Test: TypeAlias = Callable[["StreamChecker", Any], "str | None"]
 
 
 class Row(NamedTuple):
-    """A rule: its words, the variants it is asked of, and the function that finds it broken."""
+    """A rule: its words, and the function that finds it broken."""
 
     rule: Rule
-    asked_of: tuple[type[Event], ...]
+    asked_of: tuple[type[Event], ...]  # the variants that can break it while the flow goes on
     broken_by: str
-    assumed: str
+    assumed: str  # what the checker assumes afterwards
     test: Test
 
 
@@ -71,12 +71,7 @@ _rows: list[Row] = []
 def _rule(
     rule: Rule, *, asked_of: tuple[type[Event], ...], broken_by: str, assumed: str
 ) -> Callable[[Test], Test]:
-    """Add the decorated function to the table.
-
-    - `asked_of`: the variants that can break the rule while the flow goes on.
-    - `broken_by`: what breaks it.
-    - `assumed`: what the checker assumes afterwards.
-    """
+    """Add the decorated function to the table."""
 
     def add(test: Test) -> Test:
         _rows.append(Row(rule, asked_of, broken_by, assumed, test))
@@ -251,14 +246,10 @@ def token_gap(checker: "StreamChecker", event: StepToken) -> str | None:
 )
 def flow_mismatch(checker: "StreamChecker", event: FlowComplete | FlowError) -> str | None:
     start = checker._start
-    if start is None:
+    names = ("flow_name", "backend") if isinstance(event, FlowComplete) else ("flow_name",)
+    if start is None or all(getattr(event, name) == getattr(start, name) for name in names):
         return None
-    legal = f"flow_name {quoted(start.flow_name)}"
-    kept = event.flow_name == start.flow_name
-    if isinstance(event, FlowComplete):
-        legal += f", backend {quoted(start.backend)}"
-        kept = kept and event.backend == start.backend
-    return None if kept else legal
+    return ", ".join(f"{name} {quoted(getattr(start, name))}" for name in names)
 
 
 @_rule(

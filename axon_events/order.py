@@ -107,7 +107,8 @@ class _Step:
         self.start = start
         self.last_token = start  # where its last token came, of those that are surely its own
         self.next_index = next_index  # what the one after that must have; None if nobody knows
-        self.output: _Digest = _EMPTY
+        # Of its tokens; once complete, that of its late token, None if it is not to be compared.
+        self.output: _Digest | None = _EMPTY
 
 
 class _Namesakes:
@@ -127,16 +128,6 @@ class _Namesakes:
             return None
         (step,) = self.steps.values()
         return step.next_index if step.last_token >= self.last_shared else None
-
-
-class _LateStep:
-    """A step that may have had no token, and so may have one at this place, as the next event."""
-
-    def __init__(self, name: str, place: int, step: _Step, output: _Digest | None) -> None:
-        self.name = name
-        self.place = place
-        self.next_index = step.next_index
-        self.output = output  # the token's; None if it is not to be compared
 
 
 # A step whose start was not seen has this for its index, which nobody knows.
@@ -216,7 +207,9 @@ class StreamChecker:
         self._by_name: dict[str, _Namesakes] = {}
         # The last open step that no step-overlap has reported; each start reports those before.
         self._unreported: tuple[str, int] | None = None
-        self._late: _LateStep | None = None
+        # The last step that completed and may have had no token, and where a late one may come.
+        self._late: _Step | None = None
+        self._late_place: tuple[str, int] | None = None
         # The names whose next token is surely that of their only open step, and not its first: if
         # it has the next index it breaks no rule, and only that index changes.
         self._streaming: set[str] = set()
@@ -252,7 +245,14 @@ class StreamChecker:
 
         Raises TypeError for anything but an event, RuntimeError after `close`.
         """
-        if self._take_next_token(event):
+        # Most of a stream: a token that surely breaks no rule.
+        if (
+            type(event) is StepToken
+            and event.token_index == self._next_index
+            and event.step_name in self._streaming
+        ):
+            self._next_index = event.token_index + 1
+            self._count += 1
             return []
         violations = self._judge(event)
         self._advance(event)
@@ -263,7 +263,7 @@ class StreamChecker:
 
         Raises TypeError for anything but an event, RuntimeError after `close`.
         """
-        # `_take_next_token` in line: a checked channel makes this call for each token.
+        # As in `feed`, in line since a call of a method costs as much again.
         if (
             type(event) is StepToken
             and event.token_index == self._next_index
@@ -284,18 +284,6 @@ class StreamChecker:
         self._closed = True
         self._streaming.clear()
         return self._broken(AT_THE_END, None)
-
-    def _take_next_token(self, event: Event) -> bool:
-        """Take the event if it is a token that surely breaks no rule: most of a stream is."""
-        if (
-            type(event) is not StepToken
-            or event.token_index != self._next_index
-            or event.step_name not in self._streaming
-        ):
-            return False
-        self._next_index = event.token_index + 1
-        self._count += 1
-        return True
 
     def _judge(self, event: Event) -> list[Violation]:
         """Return the violations by the next event, without taking it."""
@@ -367,7 +355,7 @@ class StreamChecker:
         step.last_token = self._count
         step.next_index = event.token_index + 1
         if self._match_output:
-            step.output = _digest(event.content, step.output)
+            step.output = _digest(event.content, step.output or _EMPTY)
         elif self._by_flow:
             self._streaming.add(name)
 
@@ -387,8 +375,8 @@ class StreamChecker:
             del self._by_name[name]
         if step.last_token == step.start:
             compared = self._match_output and namesakes.last_shared <= step.start
-            output = _digest(event.full_output) if compared else None
-            self._late = _LateStep(name, self._count + 1, step, output)
+            step.output = _digest(event.full_output) if compared else None
+            self._late, self._late_place = step, (name, self._count + 1)
 
     def _namesakes(self, name: str) -> _Namesakes:
         """Return the open steps of a name; if there is none, an implied one."""
@@ -407,10 +395,9 @@ class StreamChecker:
     def _may_lack_start(self, name: str) -> bool:
         return not self._from_start and name not in self._names
 
-    def _late_step(self, name: str) -> _LateStep | None:
+    def _late_step(self, name: str) -> _Step | None:
         """Return the step whose late token the next event is, if it is a token of this name."""
-        late = self._late
-        return late if late and late.place == self._count and late.name == name else None
+        return self._late if self._late_place == (name, self._count) else None
 
     def _may_be_late(self, event: StepToken) -> bool:
         """Return whether a token, though a step of its name is open, may be a late one."""
