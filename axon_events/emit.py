@@ -17,7 +17,6 @@ from time import monotonic_ns
 from typing import Final
 
 from ._catalog import (
-    U64_MAX,
     Event,
     FlowComplete,
     FlowError,
@@ -27,8 +26,8 @@ from ._catalog import (
     StepToken,
     ToolCall,
     now_ms,
-    shown_int,
 )
+from ._checked import U64_MAX, format_int
 
 __all__ = ["FlowEmitter", "StepEmitter"]
 
@@ -159,7 +158,7 @@ class FlowEmitter:
         plain = int.__int__(now)
         if not 0 <= plain <= U64_MAX:
             raise ValueError(
-                f"clock must return Unix milliseconds from 0 to {U64_MAX}, got {shown_int(plain)}"
+                f"clock must return Unix milliseconds from 0 to {U64_MAX}, got {format_int(plain)}"
             )
         self._now = plain
 

@@ -34,7 +34,8 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple, NoReturn
 
-from ._catalog import U64_MAX, Event, FlowExecutionEvent, shown_int
+from ._catalog import Event, FlowExecutionEvent
+from ._checked import U64_MAX, format_int
 from ._turns import LoopWaiter, Turns
 from .sse import Encoder
 
@@ -366,7 +367,7 @@ def _limit(name: str, value: int | None) -> float:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} must be an int or None, got {type(value).__name__}")
     if value < 1:
-        raise ValueError(f"{name} must be 1 or more, got {shown_int(value)}")
+        raise ValueError(f"{name} must be 1 or more, got {format_int(value)}")
     return value
 
 
@@ -378,7 +379,7 @@ def _seconds(keep_alive: float | None) -> float | None:
             f"keep_alive must be an int, a float or None, got {type(keep_alive).__name__}"
         )
     if not keep_alive > 0:  # NaN included
-        given = shown_int(keep_alive) if isinstance(keep_alive, int) else keep_alive
+        given = format_int(keep_alive) if isinstance(keep_alive, int) else keep_alive
         raise ValueError(f"keep_alive must be above 0, in seconds, got {given}")
     return min(keep_alive, threading.TIMEOUT_MAX)
 

@@ -9,7 +9,17 @@ from typing import Any
 
 from axon_events import Event, StepToken
 
-from .models import DATACLASSES, LIBRARIES, MIX, TOKENS, lines, pydantic_token, token_fields
+from .models import (
+    DATACLASSES,
+    IN_TURN,
+    LIBRARIES,
+    MIX,
+    MOSTLY_TOKENS,
+    TOKENS,
+    lines,
+    pydantic_token,
+    token_fields,
+)
 from .race import Race
 
 
@@ -64,8 +74,10 @@ def races() -> Iterator[Race]:
     yield _encoding("encode tokens", TOKENS)
     yield _encoding("encode all seven variants", MIX)
     ahead = {"mashumaro with orjson": 1.0, "cattrs with orjson": 1.0, "dataclasses and json": 1.0}
-    yield _decoding("decode tokens", lines(TOKENS), {"pydantic": 1.0, **ahead})
-    yield _decoding("decode all seven variants", lines(MIX), {"pydantic": 1.2, **ahead})
+    yield _decoding("decode tokens", lines(TOKENS), {"pydantic": 1.15, **ahead})
+    yield _decoding("decode tokens of steps in turn", lines(IN_TURN), {"pydantic": 1.15})
+    yield _decoding("decode seven tokens in ten", lines(MOSTLY_TOKENS), {"pydantic": 1.4})
+    yield _decoding("decode all seven variants", lines(MIX), {})
     # As `json.dumps` writes by default: with spaces, and all but ASCII escaped.
     loose = [json.dumps(json.loads(line)).encode() for line in lines(TOKENS)]
-    yield _decoding("decode tokens with spaces", loose, {})
+    yield _decoding("decode tokens with spaces", loose, {"pydantic": 1.8})

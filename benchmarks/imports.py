@@ -10,8 +10,8 @@ from pathlib import Path
 from .race import compare
 
 ROUNDS = 25
-AIM = 1.3
-PEER = "dataclasses, json"
+AIM = 1.5
+PEER = "dataclasses, json, typing"
 IMPORTS = ("axon_events", PEER, "msgspec", "orjson", "cattrs", "mashumaro", "pydantic")
 
 # With the compiled files that an import leaves behind for the next one.

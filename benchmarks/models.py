@@ -69,6 +69,16 @@ def _seven(n: int) -> list[Event]:
 
 # As many events of all seven variants, in turns.
 MIX: list[Event] = [event for n in range(30) for event in _seven(n)]
+# The tokens of three steps that run at once.
+IN_TURN: list[Event] = [
+    StepToken(f"Summarise {n % 3}", event.content, n, event.timestamp_ms)
+    for n, event in enumerate(TOKENS)
+    if type(event) is StepToken
+]
+# In each ten events, seven tokens of a recorded flow and three of the mix.
+MOSTLY_TOKENS: list[Event] = [
+    TOKENS[n] if n % 10 < 7 else MIX[n] for n in range(min(len(TOKENS), len(MIX)))
+]
 
 
 def lines(events: list[Event]) -> list[bytes]:

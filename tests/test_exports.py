@@ -64,7 +64,8 @@ class Exports(unittest.TestCase):
         )
         self.assertIn(f"{PACKAGE}._codec", loaded)
         inside = {name for name in loaded if name.startswith(PACKAGE + ".")}
-        self.assertEqual(inside, {f"{PACKAGE}._catalog", f"{PACKAGE}._codec"})
+        core = {"_catalog", "_checked", "_codec", "_strict"}
+        self.assertEqual(inside, {f"{PACKAGE}.{name}" for name in core})
         self.assertEqual(loaded & LATE, set())
 
     def test_only_the_standard_library_and_relative_imports(self) -> None:

@@ -6,6 +6,7 @@ Each test on random streams prints its seed when it fails.
 """
 
 import copy
+import enum
 import json
 import pickle
 import random
@@ -32,7 +33,6 @@ from axon_events import (
     to_json,
 )
 from axon_events.order import (
-    RULES,
     OrderError,
     Outcome,
     Rule,
@@ -43,6 +43,7 @@ from axon_events.order import (
 )
 
 from . import CORPUS, order_model
+from .effort import ALL, rounds
 from .samples import EVENTS, U64_MAX
 
 SEED = 20261122
@@ -65,6 +66,14 @@ NAMES = [
     "flow-mismatch",
     "output-mismatch",
 ]
+
+DEFAULTS: Options = {
+    "allow": [],
+    "token_scope": "flow",
+    "match_output": False,
+    "from_start": True,
+    "last_token": None,
+}
 
 
 def flow_start(name: str = "f", backend: str = "b") -> FlowStart:
@@ -122,21 +131,33 @@ def recorded(name: str) -> Stream:
     return [from_json(line) for line in lines]
 
 
-# ---- random streams
+def random_options(rng: random.Random) -> Options:
+    """Return options as they stand in streams.json."""
+    options: Options = {
+        "allow": rng.sample(NAMES, rng.choice((0, 0, 1, 5))),
+        "token_scope": rng.choice(("flow", "step")),
+        "match_output": rng.random() < 0.5,
+    }
+    if rng.random() < 0.3:
+        options |= {"from_start": False, "last_token": rng.choice((None, 0, 1, 2, U64_MAX))}
+    return options
 
 
 def legal_stream(
-    rng: random.Random, *, parallel: bool = False, token_scope: str = "flow"
+    rng: random.Random, *, names: str = "", parallel: bool = False, token_scope: str = "flow"
 ) -> Stream:
-    """Return a stream that keeps every rule, but for `step-overlap` if `parallel`."""
+    """Return a stream that keeps every rule, but for `step-overlap` if `parallel`.
+
+    `names` are those of the steps; without, parallel steps have different ones.
+    """
     scripts: list[list[Any]] = []
-    names = rng.sample("ABCDE", 5)
+    different = rng.sample("ABCDE", 5)
     for index in range(rng.randint(0, 4)):
-        # One name twice only in sequence: of parallel ones nobody knows whose a token is.
-        name = names[index] if parallel or rng.random() < 0.7 else "A"
+        name = different[index] if parallel or rng.random() < 0.7 else "A"
+        name = rng.choice(names) if names else name
         pieces = [rng.choice(["x", "yy", "", "é", "\U0001f469"]) for _ in range(rng.randint(0, 4))]
         text = "".join(pieces)
-        body: list[Any] = [token(name, 1, piece) for piece in pieces]
+        body: list[Any] = [token(name, number, piece) for number, piece in enumerate(pieces, 1)]
         for _ in range(rng.choice((0, 0, 1, 2))):
             body.insert(rng.randint(0, len(body)), tool_call(name))
         script = [start(name, index), *body, complete(name, index, text)]
@@ -144,21 +165,16 @@ def legal_stream(
             script[-1:] = [complete(name, index, "late"), token(name, 1, "late")]
         scripts.append(script)
     events: Stream = [flow_start()]
-    last: Counter[str] = Counter()
+    last = 0
     while scripts:
         script = rng.choice(scripts) if parallel else scripts[0]
         # What stands directly after a step's complete must stay there.
         taken = script if isinstance(script[0], StepComplete) else script[:1]
         for event in list(taken):
             script.remove(event)
-            if isinstance(event, StepToken):
-                scope = event.step_name if token_scope == "step" else ""
-                if isinstance(events[-1], StepStart) and events[-1].step_name == event.step_name:
-                    last[event.step_name] = 0
-                last[scope] += 1
-                event = replace(event, token_index=last[scope])
-            elif isinstance(event, StepStart):
-                last[event.step_name] = 0
+            if isinstance(event, StepToken) and token_scope == "flow":
+                last += 1
+                event = replace(event, token_index=last)
             events.append(event)
         scripts = [script for script in scripts if script]
     terminators: Stream = [end(), error()]
@@ -194,9 +210,7 @@ def random_stream(rng: random.Random) -> Stream:
     return events
 
 
-# ---- single faults: each takes a stream and returns it with one
-
-
+# A fault takes a stream and returns it with one.
 def dropped(rng: random.Random, events: Stream) -> Stream:
     at = rng.randrange(len(events))
     return events[:at] + events[at + 1 :]
@@ -312,7 +326,7 @@ class Corpus(unittest.TestCase):
         self.assertEqual(document["format"], 1)
         names = Counter(case["name"] for case in cases())
         self.assertEqual([name for name, times in names.items() if times > 1], [])
-        others = {"legal", "real", "recovery", "allow", "scope", "output"}
+        others = {"legal", "real", "recovery", "allow", "scope", "output", "middle"}
         for case in cases():
             with self.subTest(case["name"]):
                 self.assertEqual(list(case), ["name", "options", "events", "outcome", "violations"])
@@ -320,9 +334,11 @@ class Corpus(unittest.TestCase):
                 group = case["name"].partition(".")[0]
                 self.assertIn(group, others | set(NAMES))
                 self.assertEqual([to_json(event) for event in events_of(case)], case["events"])
-                default: Options = {"allow": [], "token_scope": "flow", "match_output": False}
+                options = [name for name in DEFAULTS if name in case["options"]]
+                self.assertEqual(list(case["options"]), options)
                 for name, value in case["options"].items():
-                    self.assertNotEqual(value, default[name])
+                    self.assertNotEqual(value, DEFAULTS[name])
+                self.assertEqual(group == "middle", case["options"].get("from_start") is False)
                 rules = [violation["rule"] for violation in case["violations"]]
                 if group in NAMES:
                     self.assertIn(group, rules)
@@ -351,7 +367,7 @@ class Corpus(unittest.TestCase):
             events = events_of(case)
             options = {**case["options"], "allow": []}
             strict = judged(events, checker_of(options))
-            for name in NAMES:
+            for name in NAMES if ALL else {name for name, _ in strict}:
                 with self.subTest(case["name"], allow=name):
                     checker = checker_of({**options, "allow": [name]})
                     self.assertEqual(
@@ -375,18 +391,10 @@ class Rules(unittest.TestCase):
             [outcome.value for outcome in Outcome], ["open", "completed", "failed", "truncated"]
         )
 
-    def test_the_table_has_every_rule_in_order(self) -> None:
-        self.assertEqual(list(RULES), list(Rule))
-        for rule, (broken_by, afterwards) in RULES.items():
-            with self.subTest(rule):
-                for text in (broken_by, afterwards):
-                    self.assertTrue(text.isprintable())
-                    self.assertNotIn("|", text)
-                    self.assertNotIn("  ", text)
-                    self.assertEqual(text.count("`") % 2, 0)
-                self.assertGreater(len(broken_by), 20)
-        with self.assertRaises(TypeError):
-            RULES[Rule.TOKEN_GAP] = ("", "")  # type: ignore[index]  # read-only
+    def test_each_names_the_module_that_exports_it(self) -> None:
+        for cls in (Rule, Outcome, Violation, OrderError):
+            self.assertEqual(cls.__module__, StreamChecker.__module__)
+        self.assertIn(StreamChecker.__module__.encode(), pickle.dumps(Rule.TOKEN_GAP))
 
     def test_several_rules_are_told_in_the_order_of_the_table(self) -> None:
         for case in cases():
@@ -396,22 +404,21 @@ class Rules(unittest.TestCase):
 
 
 class Model(unittest.TestCase):
-    STREAMS = 10_000
+    STREAMS = rounds(500, 10_000)
 
     def test_the_checker_agrees_with_the_model_on_random_streams(self) -> None:
         rng = random.Random(SEED)
         broken: Counter[str] = Counter()
         for number in range(self.STREAMS):
-            options: Options = {
-                "token_scope": rng.choice(("flow", "step")),
-                "match_output": rng.random() < 0.5,
-                "allow": rng.sample(NAMES, rng.choice((0, 0, 1, 5))),
-            }
+            options = random_options(rng)
             if rng.random() < 0.6:
                 events = random_stream(rng)
             else:
                 events = legal_stream(
-                    rng, parallel=rng.random() < 0.4, token_scope=options["token_scope"]
+                    rng,
+                    names=rng.choice(("", "A", "AAB")),
+                    parallel=rng.random() < 0.5,
+                    token_scope=options["token_scope"],
                 )
                 for _ in range(rng.choice((1, 1, 2, 3))):
                     if len(events) > 1:
@@ -419,14 +426,18 @@ class Model(unittest.TestCase):
             checker = checker_of(options)
             found = judged(events, checker)
             broken.update(name for name, _ in found)
-            if found != order_model.violations(events, **options) or (
-                checker.outcome.value != order_model.outcome(events)
-            ):
+            told = (found, checker.outcome.value, checker.open_steps, checker.last_token)
+            expected = (
+                order_model.violations(events, **options),
+                order_model.outcome(events),
+                order_model.open_steps(events),
+                order_model.last_token(events, options.get("last_token")),
+            )
+            if told != expected:
                 with self.subTest(seed=SEED, number=number, options=options, events=events):
-                    self.assertEqual(found, order_model.violations(events, **options))
-                    self.assertEqual(checker.outcome.value, order_model.outcome(events))
+                    self.assertEqual(told, expected)
         for name in NAMES:
-            self.assertGreater(broken[name], 100, name)
+            self.assertGreater(broken[name], self.STREAMS // 100, name)
 
 
 # The most violations by one fault of each kind: in a stream by the strict grammar, and, by all
@@ -457,21 +468,22 @@ class SingleFaults(unittest.TestCase):
     def test_of_the_strict_grammar(self) -> None:
         rng = random.Random(SEED)
         most: Counter[str] = Counter()
-        flows = [recorded(name) for name in ("report", "failed", "unstreamed")]
-        for number in range(600):
+        flows = [recorded(name) for name in ("failed", "unstreamed", "report")][: rounds(2, 3)]
+        for number in range(rounds(60, 600)):
             for fault in self.faults({}):
                 events = flows[number] if number < len(flows) else legal_stream(rng)
-                for _ in range(20 if number < len(flows) else 1):
+                for _ in range(rounds(2, 20) if number < len(flows) else 1):
                     broken = fault(rng, events)
                     found = judged(broken, StreamChecker())
                     most[fault.__name__] = max(most[fault.__name__], len(found))
                     if len(found) > MOST[fault.__name__][0]:
                         self.fail(f"{fault.__name__}, seed {SEED}: {found} of {broken}")
-        self.assertEqual(most, {name: strict for name, (strict, _) in MOST.items()})
+        if ALL:  # so the bounds are no higher than they must be
+            self.assertEqual(most, {name: strict for name, (strict, _) in MOST.items()})
 
     def test_by_all_options(self) -> None:
         rng = random.Random(SEED)
-        for number in range(1000):
+        for number in range(rounds(80, 1000)):
             options: Options = {
                 "token_scope": rng.choice(("flow", "step")),
                 "match_output": rng.random() < 0.5,
@@ -489,10 +501,58 @@ class SingleFaults(unittest.TestCase):
 
     def test_who_joins_a_flow_in_the_middle_is_told_so_and_no_more(self) -> None:
         rng = random.Random(SEED)
-        for number in range(600):
+        for number in range(rounds(60, 600)):
             found = judged(beheaded(rng, legal_stream(rng)), StreamChecker())
             with self.subTest(seed=SEED, number=number):
                 self.assertIn([name for name, _ in found[1:]], ([], ["step-not-open"]))
+
+
+class NoGuess(unittest.TestCase):
+    """Where nobody can know, a legal stream breaks no rule."""
+
+    def options(self, rng: random.Random) -> Options:
+        return {
+            "token_scope": rng.choice(("flow", "step")),
+            "match_output": rng.random() < 0.7,
+            "allow": ["step-overlap"],
+        }
+
+    def test_parallel_steps_of_one_name(self) -> None:
+        rng = random.Random(SEED)
+        for number in range(rounds(400, 10_000)):
+            options = self.options(rng)
+            scope = options["token_scope"]
+            legal = legal_stream(
+                rng, names=rng.choice(("A", "AB")), parallel=True, token_scope=scope
+            )
+            with self.subTest(seed=SEED, number=number, options=options, events=legal):
+                self.assertEqual(judged(legal, checker_of(options)), [])
+
+    def test_joining_in_the_middle(self) -> None:
+        rng = random.Random(SEED)
+        for number in range(rounds(400, 10_000)):
+            options: Options = {**self.options(rng), "from_start": False}
+            parallel = rng.random() < 0.5
+            legal = legal_stream(rng, parallel=parallel, token_scope=options["token_scope"])
+            at = rng.randrange(len(legal))
+            missed, events = legal[:at], legal[at:]
+            known = {"last_token": order_model.last_token(missed)} if missed else {}
+            with self.subTest(seed=SEED, number=number, options=options, at=at, events=legal):
+                for more in ({}, known):
+                    self.assertEqual(judged(events, checker_of({**options, **more})), [])
+
+    def test_a_token_that_was_missed_where_it_was_joined(self) -> None:
+        rng = random.Random(SEED)
+        for number in range(rounds(100, 1000)):
+            legal = legal_stream(rng)
+            places = [at for at, event in enumerate(legal) if isinstance(event, StepToken)]
+            if len(places) < 2:
+                continue
+            at = rng.choice(places[:-1])
+            checker = StreamChecker(from_start=False, last_token=order_model.last_token(legal[:at]))
+            with self.subTest(seed=SEED, number=number, at=at, events=legal):
+                found = [name for name, _ in judged(legal[at + 1 :], checker)]
+                self.assertEqual(found, ["token-gap"])
 
 
 HOSTILE = {
@@ -632,17 +692,24 @@ class Messages(unittest.TestCase):
             self.assertIsNone(violation.event)
 
     def test_of_many_open_steps_the_first_five_and_the_number(self) -> None:
-        for steps, shown in (
-            (5, "'0' (0), '1' (1), '2' (2), '3' (3), '4' (4)"),
-            (6, "'0' (0), '1' (1), '2' (2), '3' (3), '4' (4), 6 steps in all"),
-        ):
-            for extra, more in (([], ""), ([tool_call("x")], "'x' (not started)")):
-                opened = [start(str(index), index) for index in range(steps)]
-                (message,) = self.told([flow_start(), *opened, *extra, end()])
-                first, comma, rest = shown.partition(", 6")
-                parts = [first, more] if more else [first]
-                expected = ", ".join(parts) + comma + rest
-                self.assertIn(f"; open: {expected}; legal: ", message)
+        started = [start(str(index), index) for index in range(6)]
+        implied = [tool_call(name) for name in "uvwxyz"]
+        shown: list[tuple[Stream, str]] = [
+            ([*started[:5]], "'0' (0), '1' (1), '2' (2), '3' (3), '4' (4)"),
+            ([*started], "'0' (0), '1' (1), '2' (2), '3' (3), '4' (4), 6 steps in all"),
+            ([*implied[:1], *started[:1]], "'0' (0), 'u' (not started)"),
+            (
+                [*started[:3], *implied[:3]],
+                "'0' (0), '1' (1), '2' (2), 'u' (not started), 'v' (not started), 6 steps in all",
+            ),
+            (
+                [*started, *implied],
+                "'0' (0), '1' (1), '2' (2), '3' (3), '4' (4), 12 steps in all",
+            ),
+        ]
+        for opened, steps in shown:
+            (message,) = self.told([flow_start(), *opened, end()])
+            self.assertIn(f"; open: {steps}; legal: ", message)
 
     def streams(self, name: str) -> list[Stream]:
         """Return streams of this name that break every rule but `not-terminated`."""
@@ -688,9 +755,9 @@ class Messages(unittest.TestCase):
         for index in range(1000):
             checker.feed(start(name, U64_MAX - index))
         checker.feed(tool_call("x" + name))
-        checker._count = U64_MAX  # as if so many events had come
-        longest = max(len(v.message) for v in checker.feed(end("x" + name, name)))
-        self.assertLessEqual(longest, 490)
+        for violation in checker.feed(end("x" + name, name)):
+            digits = len(str(U64_MAX)) - len(str(violation.index))  # if so many events had come
+            self.assertLessEqual(len(violation.message) + digits, 500)
 
     def test_a_name_is_cut_and_keeps_its_quotes(self) -> None:
         for name, shown in (
@@ -723,6 +790,58 @@ class Checker(unittest.TestCase):
             checker.feed(flow_start())
             self.assertEqual(len(checker.close()), 1 - len(allow))
             self.assertEqual((checker.outcome, checker.terminator), (Outcome.TRUNCATED, None))
+
+    def test_open_steps_and_last_token_at_each_stage(self) -> None:
+        largest = U64_MAX
+        stages: list[tuple[Event, tuple[tuple[str, int], ...], int | None]] = [
+            (flow_start(), (), 0),
+            (start("B", 7), (("B", 7),), 0),
+            (token("B", 1), (("B", 7),), 1),
+            (start("A", 3), (("B", 7), ("A", 3)), 1),
+            (start("B", 0), (("B", 7), ("A", 3), ("B", 0)), 1),
+            (token("A", largest), (("B", 7), ("A", 3), ("B", 0)), largest),
+            (start("B", 7), (("B", 7), ("A", 3), ("B", 0)), largest),  # it is open already
+            (tool_call("C"), (("B", 7), ("A", 3), ("B", 0)), largest),  # it has not started
+            (complete("B", 7), (("A", 3), ("B", 0)), largest),
+            (start("B", 7), (("A", 3), ("B", 0), ("B", 7)), largest),
+            (flow_start(), (), 0),
+            (start("A"), (("A", 0),), 0),
+            (token("A", 5), (("A", 0),), 5),
+            (end(), (), 5),
+            (token("A", 6), (), 5),
+        ]
+        for scope in ("flow", "step"):
+            checker = checker_of({"token_scope": scope})
+            self.assertEqual((checker.open_steps, checker.last_token), ((), None))
+            for event, steps, last in stages:
+                with self.subTest(scope=scope, event=event):
+                    checker.feed(event)
+                    self.assertEqual((checker.open_steps, checker.last_token), (steps, last))
+
+    def test_they_still_tell_after_close(self) -> None:
+        checker = StreamChecker()
+        judged([flow_start(), start("A", 2), token("A", 1)], checker)
+        self.assertEqual((checker.open_steps, checker.last_token), ((("A", 2),), 1))
+
+    def test_what_last_token_says_of_a_flow_joined_in_the_middle(self) -> None:
+        for given in (None, 0, 17, U64_MAX):
+            checker = StreamChecker(from_start=False, last_token=given)
+            self.assertEqual((checker.open_steps, checker.last_token), ((), given))
+            checker.feed(token("A", 3))
+            self.assertEqual((checker.open_steps, checker.last_token), ((), 3))
+            checker.feed(start("A", 4))
+            self.assertEqual((checker.open_steps, checker.last_token), ((("A", 4),), 3))
+            first = StreamChecker(from_start=False, last_token=given)
+            first.feed(flow_start())
+            self.assertEqual(first.last_token, 0)
+
+    def test_a_message_of_a_flow_joined_in_the_middle(self) -> None:
+        checker = StreamChecker(from_start=False)
+        (violation,) = checker.close()
+        self.assertEqual(
+            violation.message,
+            "event 0 is the end of the stream; no step is open; legal: flow_complete or flow_error",
+        )
 
     def test_a_violation_at_the_end(self) -> None:
         checker = StreamChecker()
@@ -804,6 +923,39 @@ class Checker(unittest.TestCase):
             text = f'token_scope must be "flow" or "step", got {other!r:.60}'
             self.assertEqual(str(caught.exception), text)
 
+    def test_what_joins_in_the_middle(self) -> None:
+        class Index(enum.IntEnum):
+            LAST = 17
+
+        self.assertIs(type(StreamChecker(from_start=False, last_token=Index.LAST).last_token), int)
+        StreamChecker(from_start=True, last_token=None)
+        refused: list[tuple[Options, type[Exception], str]] = [
+            ({"from_start": None}, TypeError, "from_start must be a bool, got NoneType"),
+            ({"from_start": 0}, TypeError, "from_start must be a bool, got int"),
+            (
+                {"last_token": 17},
+                ValueError,
+                "last_token is of a flow joined in the middle:"
+                " StreamChecker(from_start=False, last_token=17)",
+            ),
+        ]
+        others: list[object] = [True, "17", 17.0, b"", []]
+        for other in others:
+            text = f"last_token must be an int or None, got {type(other).__name__}"
+            refused.append(({"from_start": False, "last_token": other}, TypeError, text))
+        for number, shown in (
+            (-1, "-1"),
+            (U64_MAX + 1, str(U64_MAX + 1)),
+            (10**5000, "an int of 16610 bits"),
+        ):
+            text = f"last_token must be from 0 to {U64_MAX}, got {shown}"
+            refused.append(({"from_start": False, "last_token": number}, ValueError, text))
+        for options, kind, text in refused:
+            with self.subTest(text):
+                with self.assertRaises(kind) as caught:
+                    StreamChecker(**options)
+                self.assertEqual(str(caught.exception), text)
+
     def test_check_judges_a_whole_stream_by_the_strict_grammar(self) -> None:
         events: Stream = [flow_start(), start("A"), start("B")]
         violations = check(event for event in events)
@@ -816,13 +968,9 @@ class Checker(unittest.TestCase):
     def test_require_raises_the_first_violation_and_takes_nothing(self) -> None:
         rng = random.Random(SEED)
         raised = 0
-        for number in range(2000):
-            scope = rng.choice(("flow", "step"))
-            options: Options = {
-                "token_scope": scope,
-                "match_output": rng.random() < 0.5,
-                "allow": rng.sample(NAMES, rng.choice((0, 3))),
-            }
+        streams = rounds(150, 2000)
+        for number in range(streams):
+            options = random_options(rng)
             feeding, requiring = checker_of(options), checker_of(options)
             events = random_stream(rng)
             with self.subTest(seed=SEED, number=number, options=options, events=events):
@@ -841,11 +989,11 @@ class Checker(unittest.TestCase):
                         self.assertEqual(violations, [])
                     self.assertEqual(requiring.outcome, feeding.outcome)
                 self.assertEqual(requiring.close(), feeding.close())
-        self.assertGreater(raised, 2000)
+        self.assertGreater(raised, streams)
 
     def test_a_producer_that_skips_what_is_refused_sends_a_legal_stream(self) -> None:
         rng = random.Random(SEED)
-        for number in range(1000):
+        for number in range(rounds(100, 1000)):
             checker = StreamChecker()
             sent: Stream = []
             for event in random_stream(rng):
@@ -873,12 +1021,8 @@ COPIES: dict[str, Callable[[Any], Any]] = {
 class Copies(unittest.TestCase):
     def test_a_copy_goes_on_independently(self) -> None:
         rng = random.Random(SEED)
-        for number in range(150):
-            options: Options = {
-                "token_scope": rng.choice(("flow", "step")),
-                "match_output": rng.random() < 0.5,
-                "allow": rng.sample(NAMES, rng.choice((0, 3))),
-            }
+        for number in range(rounds(12, 150)):
+            options = random_options(rng)
             events = random_stream(rng)
             at = rng.randint(0, len(events))
             whole = judged(events, checker_of(options))
@@ -898,6 +1042,8 @@ class Copies(unittest.TestCase):
                     self.assertEqual(before + judged(events[at:], third), whole)
                     self.assertEqual(third.outcome, checker.outcome)
                     self.assertEqual(third.terminator, checker.terminator)
+                    self.assertEqual(third.open_steps, checker.open_steps)
+                    self.assertEqual(third.last_token, checker.last_token)
 
     def test_a_copy_of_a_closed_checker_is_closed(self) -> None:
         for name, copied in COPIES.items():
@@ -941,17 +1087,18 @@ class Copies(unittest.TestCase):
 
 class Bounds(unittest.TestCase):
     def test_memory_is_of_the_steps_and_not_of_the_tokens(self) -> None:
-        for options in ({}, {"token_scope": "step"}, {"match_output": True}):
+        tokens = rounds(500, 10_000)
+        for options in ({}, {"token_scope": "step"}, {"match_output": True}, {"from_start": False}):
             for opened in ([start("A")], [start("A"), start("A", 1)], []):
                 sizes = []
                 checker = checker_of(options)
                 judge: Sequence[Event] = [flow_start(), *opened]
                 for event in judge:
                     checker.feed(event)
-                for index in range(1, 10_001):
+                for index in range(1, tokens + 1):
                     checker.feed(token("A", index, "content" * 10))
                     checker.feed(tool_call("A"))
-                    if index in (10, 10_000):
+                    if index in (10, tokens):
                         sizes.append(len(pickle.dumps(checker)))
                 # Numbers grow by some bytes.
                 with self.subTest(options=options, opened=len(opened)):
@@ -960,7 +1107,7 @@ class Bounds(unittest.TestCase):
     def test_a_complete_step_leaves_its_name_and_index_only(self) -> None:
         for options in ({}, {"match_output": True}):
             sizes = []
-            for tokens in (2, 1000):
+            for tokens in (2, rounds(100, 1000)):
                 checker = checker_of(options)
                 checker.feed(flow_start())
                 for step in range(10):
@@ -994,17 +1141,18 @@ class Bounds(unittest.TestCase):
         return counts[-2:]
 
     def test_each_event_runs_the_same_lines_however_many_steps_there_are(self) -> None:
-        for same_name in (True, False):
+        for how in ("started", "started, of one name", "implied"):
             for options in ({}, {"token_scope": "step", "match_output": True}):
                 counts = []
-                for steps in (10, 2000):
+                for steps in (10, rounds(200, 2000)):
                     checker = checker_of({**options, "allow": ["step-overlap"]})
                     checker.feed(flow_start())
-                    names = ["A" if same_name else f"A{index}" for index in range(steps)]
+                    one = how == "started, of one name"
+                    names = ["A" if one else f"A{index}" for index in range(steps)]
                     for index, name in enumerate(names):
                         checker.feed(start(f"{name} done", index))
                         checker.feed(complete(f"{name} done", index))
-                        checker.feed(start(name, index))
+                        checker.feed(tool_call(name) if how == "implied" else start(name, index))
                     events: Stream = [
                         token(names[5], 1),
                         tool_call(names[5]),
@@ -1012,19 +1160,19 @@ class Bounds(unittest.TestCase):
                         token("B", 2),
                         complete("B", steps, "x"),
                         complete(names[5], 5, "x"),
-                        complete(names[0], 0, "x" if same_name else ""),
+                        complete(names[0], 0, "x" if one else ""),
                         start(names[0], 0),
                         tool_call("other"),
                         complete(names[7], steps + 5),
                         end(),
                     ]
                     counts.append([self.lines(checker, event) for event in events])
-                with self.subTest(same_name=same_name, options=options):
+                with self.subTest(how, options=options):
                     self.assertEqual(counts[0], counts[1])
 
     def test_many_open_steps(self) -> None:
-        # Were one of these events not judged in constant time, this would take minutes.
-        steps = 20_000
+        # Were one of these events not judged in constant time, the long form would take minutes.
+        steps = rounds(1000, 20_000)
         for same_name in (True, False):
             for options in ({}, {"token_scope": "step", "match_output": True}):
                 checker = checker_of({**options, "allow": ["step-overlap"]})
@@ -1045,13 +1193,19 @@ class Bounds(unittest.TestCase):
                     self.assertEqual(checker.outcome, Outcome.COMPLETED)
 
     def test_many_violations_among_many_open_steps(self) -> None:
+        steps = rounds(1000, 20_000)
         checker = StreamChecker()
         checker.feed(flow_start())
-        for index in range(20_000):
+        for index in range(steps):
             self.assertEqual(len(checker.feed(start("A", index))), index > 0)
-        for _ in range(20_000):
+        for _ in range(steps):
             (mismatch,) = checker.feed(complete("A", U64_MAX))
             self.assertEqual(mismatch.rule, Rule.STEP_MISMATCH)
+        for index in range(steps):
+            (not_open,) = checker.feed(tool_call(str(index)))
+            self.assertEqual(not_open.rule, Rule.STEP_NOT_OPEN)
+        for index in range(steps):
+            self.assertEqual(checker.feed(complete(str(index))), [])
         self.assertEqual(checker.feed(end()), [])
 
     def test_every_variant_is_judged(self) -> None:

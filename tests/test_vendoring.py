@@ -19,6 +19,13 @@ event = StepToken("Draft", "Hi", 1, 2)
 print(from_json(to_json(event)) == event, "axon_events" in __import__("sys").modules)
 """
 
+PICKLE = """
+import pickle
+from vendor.axon_events.order import Rule, StreamChecker
+checker = pickle.loads(pickle.dumps(StreamChecker(allow={Rule.TOKEN_GAP})))
+print(Rule.__module__, pickle.loads(pickle.dumps(Rule.TOKEN_GAP)) is Rule.TOKEN_GAP)
+"""
+
 
 @needs.processes
 class Vendored(unittest.TestCase):
@@ -47,6 +54,10 @@ class Vendored(unittest.TestCase):
 
     def test_the_package_works_under_its_other_name(self) -> None:
         self.assertEqual(self.run_python("-c", USE), (0, "True False\n", ""))
+
+    def test_its_pickles_name_it_by_its_other_name(self) -> None:
+        said = self.run_python("-c", PICKLE)
+        self.assertEqual(said, (0, "vendor.axon_events.order True\n", ""))
 
     def test_verify_works_under_its_other_name(self) -> None:
         status, out, err = self.run_python("-m", "vendor.axon_events", "verify", "../corpus")

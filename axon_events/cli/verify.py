@@ -20,7 +20,7 @@ from .. import (
     to_dict,
     to_json,
 )
-from .._catalog import shown_int
+from .._checked import format_int
 from ..order import Rule, StreamChecker
 from ..sse import Decoder, Encoder
 from . import vendored
@@ -161,7 +161,7 @@ def _load(content: bytes, what: str) -> tuple[dict[str, Any], list[Any]]:
     if corpus["format"] != FORMAT:
         raise ValueError(
             f"expected format {FORMAT}, which is all that axon_events {__version__} knows, got"
-            f" format {shown_int(corpus['format'])}: this copy is too old or too new to judge"
+            f" format {format_int(corpus['format'])}: this copy is too old or too new to judge"
         )
     cases = corpus.get(what)
     if not isinstance(cases, list) or not cases:

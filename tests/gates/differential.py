@@ -24,6 +24,7 @@ from random import Random, SystemRandom
 from typing import Any, TypeAlias, TypeVar
 
 from axon_events import EVENT_TYPES, DecodeError, Event, _codec, from_dict, from_json, to_json
+from axon_events._strict import read_strict
 
 from .. import CORPUS
 
@@ -425,14 +426,14 @@ def _judge(document: bytes, ours: Answer, theirs: Answer, counts: Counter[str]) 
         if ours[0] != "not-utf8":
             return "not refused as not UTF-8"
     else:
-        quick, strict = _answer(_codec._quick, text), _answer(_codec._strict, text)
+        quick, strict = _answer(_codec._read_quick, text), _answer(read_strict, text)
         counts[QUICK] += quick[0] == "ok"
         if ours[0] == "not-utf8":
             return "refused as not UTF-8"
         if _answer(from_json, text) != ours:
             return f"from text otherwise than from bytes: {_answer(from_json, text)!a}"
         if strict != ours or quick not in (strict, ("none", "")):
-            return f"the quick path and the strict one differ: {quick!a}, {strict!a}"
+            return f"the quick reader and the strict one differ: {quick!a}, {strict!a}"
     if ours[0] == theirs[0]:
         return None if ours == theirs else "other bytes than the reference's"
     if "ok" not in (ours[0], theirs[0]):

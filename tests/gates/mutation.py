@@ -42,7 +42,7 @@ KILOBYTES = 4_000_000  # of address space: a changed loop may build a list witho
 # The tests of a module beside those named after it, of which those are run that exist.
 TESTS = {
     "_catalog": ("test_corpus",),
-    "_checked": ("test_catalog", "test_codec"),
+    "_checked": ("test_catalog", "test_codec", "test_strict"),
     "_codec": ("test_strict", "test_corpus", "test_properties"),
     "_strict": ("test_codec", "test_corpus", "test_properties"),
     "_rules": ("test_order",),

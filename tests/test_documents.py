@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""The README: its snippets run as they stand and print what they say."""
+"""README.md and the pages of docs/: what stands there is so.
+
+Their snippets run as they stand and print what their comments say, their commands run, their tables
+are those of the code, and their links lead somewhere.
+"""
 
 import contextlib
 import dataclasses
@@ -19,12 +23,13 @@ from typing import Any
 from unittest import mock
 
 from axon_events import EVENT_TYPES, jsonl
-from axon_events.order import RULES, Rule
+from axon_events.order import Rule
 
 from . import PACKAGE, ROOT, needs
 from .host import blocks
 
 README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
 
 SERVE = """
@@ -57,20 +62,36 @@ def served(program: Path, recording: Path, count: int, *, port: int) -> Iterator
             server.kill()
 
 
-@unittest.skipIf(PACKAGE != "axon_events", "the README calls the package by its own name")
-class Readme(unittest.TestCase):
+def every_block(language: str) -> list[tuple[str, str]]:
+    """Return the code blocks of a language in all pages, each with the name of its page."""
+    pages = [page for page in PAGES if f"```{language}\n" in page.read_text("utf-8")]
+    return [(page.name, block) for page in pages for block in blocks(page, language)]
+
+
+def rows(pattern: str) -> list[Any]:
+    """Return the rows of tables that match, in all pages."""
+    return [row for page in PAGES for row in re.findall(pattern, page.read_text("utf-8"), re.M)]
+
+
+@unittest.skipIf(PACKAGE != "axon_events", "the pages call the package by its own name")
+class Documents(unittest.TestCase):
+    def test_there_are_pages(self) -> None:
+        self.assertIn(ROOT / "docs" / "order.md", PAGES)
+        for page in PAGES[1:]:
+            self.assertLessEqual(page.read_text("utf-8").count("\n"), 200, page)
+
     def test_the_snippets_print_what_their_comments_say(self) -> None:
-        for snippet in blocks(README, "python"):
+        for page, snippet in every_block("python"):
             # Beside each call of print, or all together at the end.
             code, _, output = snippet.rstrip("\n").partition("\n# ")
             said = re.findall(r"^ *print\(.*\)  # (.*)$", code, re.M)
             said += output.split("\n# ") if output else []
             out = io.StringIO()
-            with self.subTest(snippet):
+            with self.subTest(snippet, page=page):
                 self.skip_what_is_not_to_be_had(snippet)
                 # The standard library's server logs each request on stderr.
                 with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
-                    exec(compile(snippet, "README.md", "exec"), {})
+                    exec(compile(snippet, page, "exec"), {})
                 printed = out.getvalue().splitlines()
                 self.assertEqual(len(printed), len(said))
                 for line, comment in zip(printed, said, strict=True):
@@ -84,11 +105,12 @@ class Readme(unittest.TestCase):
                 self.skipTest(f"needs {module}")
 
     @needs.processes
-    def test_its_client_goes_on_after_the_server_was_killed(self) -> None:
-        (application,) = (block for block in blocks(README, "python") if "make_server" in block)
-        (client,) = (block for block in blocks(README, "python") if "def events_of" in block)
+    def test_the_client_goes_on_after_the_server_was_killed(self) -> None:
+        snippets = [block for _, block in every_block("python")]
+        (application,) = (block for block in snippets if "make_server" in block)
+        (client,) = (block for block in snippets if "def events_of" in block)
         names: dict[str, Any] = {}
-        exec(compile(client, "README.md", "exec"), names)
+        exec(compile(client, "client", "exec"), names)
         recording = ROOT / "corpus" / "recorded" / "report.jsonl"
         with recording.open("rb") as file:
             events = list(jsonl.read(file))
@@ -109,7 +131,7 @@ class Readme(unittest.TestCase):
 
     @needs.processes
     def test_the_commands_run(self) -> None:
-        commands = [line[2:] for block in blocks(README, "console") for line in block.splitlines()]
+        commands = [line[2:] for _, block in every_block("console") for line in block.splitlines()]
         self.assertIn("make test", commands)
         commands.remove("make test")  # which is what runs this test
         for command in commands:
@@ -123,7 +145,6 @@ class Readme(unittest.TestCase):
                 self.assertGreater(run.stdout.count(b"\n"), 1)
 
     def test_the_table_of_events_is_the_catalog(self) -> None:
-        rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (.*:.*) \|$", README.read_text("utf-8"), re.M)
         catalog = [
             (
                 cls.__name__,
@@ -135,22 +156,31 @@ class Readme(unittest.TestCase):
             )
             for kind, cls in EVENT_TYPES.items()
         ]
-        self.assertEqual(rows, catalog)
+        self.assertEqual(rows(r"^\| `(\w+)` \| `(\w+)` \| (.*:.*) \|$"), catalog)
 
-    def test_the_table_of_rules_is_the_one_of_the_checker(self) -> None:
-        rows = re.findall(r"^\| `([a-z-]+)` \| (.+) \| (.+) \|$", README.read_text("utf-8"), re.M)
-        self.assertEqual(
-            [row for row in rows if row[0] in {rule.value for rule in Rule}],
-            [(rule.value, *words) for rule, words in RULES.items()],
-        )
+    def test_the_table_of_rules_is_the_one_of_the_code(self) -> None:
+        from tools.rules import PAGE, table  # here, since a copy of the tests has no tools
 
-    def test_its_make_targets_exist(self) -> None:
+        self.assertIn(f"\n\n{table()}\n", PAGE.read_text("utf-8"), "run python -m tools.rules")
+        names = rows(r"^\| `([a-z]+-[a-z-]+)` \| .+ \| .+ \|$")
+        self.assertEqual(names, [rule.value for rule in Rule])
+
+    def test_the_make_targets_exist(self) -> None:
         makefile = (ROOT / "Makefile").read_text("utf-8")
         targets = set(re.findall(r"^([a-z-]+): ##", makefile, re.M))
-        named = re.findall(r"`make ([a-z -]+)`", README.read_text("utf-8"))
+        named = re.findall(r"`make ([a-z -]+)`", "".join(p.read_text("utf-8") for p in PAGES))
         self.assertTrue(named)
         for words in named:
             self.assertLessEqual(set(words.split()), targets)
+
+    def test_the_links_lead_to_files(self) -> None:
+        found = 0
+        for page in PAGES:
+            for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8")):
+                if "://" not in link:
+                    found += 1
+                    self.assertTrue((page.parent / link).exists(), f"{page.name}: {link}")
+        self.assertGreater(found, 2)
 
 
 if __name__ == "__main__":
