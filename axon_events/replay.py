@@ -6,24 +6,23 @@ log = ReplayLog(stream_id="run-7", max_bytes=2**20)
 with FlowEmitter(log.append, flow_name="Report", backend="anthropic") as flow: ...
 
 try:
-    frames = log.follow(request.headers.get("Last-Event-ID"))
+    frames = await log.afollow(request.headers.get("Last-Event-ID"))
 except CursorExpired: ...                       # 410
 except CursorUnknown: ...                       # 404
 async for piece in frames: await response.write(piece)
 
-Frames are numbered from 0. Only `append` and `close` change the log, one at a time, and each shows
-what it did by setting one name: `_newest`, how many frames there are and whether more may come,
-and `_oldest`, where those that are kept begin. So whoever reads finds the log as it was before or
-as it is after, also where an interrupt comes. All else only reads: one of the two, and then frames
-by their number, where one that is not there has been evicted. So it needs no lock, and it may run
-in the middle of anything, as what the collector runs does.
+Frames are numbered from 0. Only `append` and `close` change the log, one at a time under its lock.
+Each does so by setting one attribute: `_newest` says how many frames there are and whether more may
+come, `_oldest` where those that are kept begin. So a reader sees the log as it was before or as it
+is after, also where an interrupt stops `append`. Readers and followers take no lock, so they may
+run, and go, in the middle of anything: they read one of the two, and then frames by their number. A
+number that has no frame has been evicted.
 
-`_frames` has the frames that are kept, by number. `_following` finds where an id goes on, and so
-has one entry more: that of the last frame evicted, or before that the empty id, the beginning.
+`_frames` has the frames that are kept, by number. `_following` has, for each id, the number of the
+frame after it; its oldest entry is for the last frame evicted or, before that, for the empty id.
 
-Who waits for a frame enters into `_waiters`, then looks whether `_newest` is still the same.
-`append` sets `_newest`, then looks for waiters. Whichever is later sees the other. Who takes the
-frame between the two, and waits for the next one at once, is woken for nothing and looks again.
+A follower that has to wait enters `_waiters`, then looks whether `_newest` is still the same.
+`append` sets `_newest`, then wakes the waiters. Whichever is later sees the other.
 """
 
 import math

@@ -271,7 +271,7 @@ class Ending(unittest.TestCase):
         async def ask() -> None:
             for _ in range(2):
                 with self.assertRaises(TruncatedStream):
-                    await receiver.recv_async()
+                    await receiver.arecv()
                 with self.assertRaises(TruncatedStream):
                     async for event in receiver:
                         self.fail(f"{event} came")
@@ -372,9 +372,9 @@ class Ending(unittest.TestCase):
         async def main() -> None:
             sender, receiver = channel()
             task = asyncio.ensure_future(produce(sender))
-            self.assertEqual(await receiver.recv_async(), START)
+            self.assertEqual(await receiver.arecv(), START)
             with self.assertRaises(TruncatedStream):
-                await receiver.recv_async()
+                await receiver.arecv()
             self.assertIsInstance(task.exception(), LookupError)
 
         run(main())
@@ -407,7 +407,7 @@ class Ending(unittest.TestCase):
 
         async def main() -> None:
             _sender, receiver = channel()
-            task = asyncio.ensure_future(receiver.recv_async())
+            task = asyncio.ensure_future(receiver.arecv())
             await until(lambda: receiver._stream.waiter)
             receiver.close()
             with self.assertRaisesRegex(ChannelClosed, "this Receiver has been closed"):
@@ -545,7 +545,7 @@ class Receiving(unittest.TestCase):
 
         async def main() -> None:
             with self.assertRaisesRegex(RuntimeError, "another receive is waiting"):
-                await receiver.recv_async()
+                await receiver.arecv()
 
         run(main())
         sender.send(START)
@@ -558,11 +558,11 @@ class Receiving(unittest.TestCase):
     def test_two_receives_at_the_same_time_in_a_loop_are_refused(self) -> None:
         async def main() -> None:
             sender, receiver = channel()
-            task = asyncio.ensure_future(receiver.recv_async())
+            task = asyncio.ensure_future(receiver.arecv())
             await until(lambda: receiver._stream.waiter)
             for _ in range(2):
                 with self.assertRaisesRegex(RuntimeError, "another receive is waiting"):
-                    await receiver.recv_async()
+                    await receiver.arecv()
                 with self.assertRaisesRegex(RuntimeError, "another receive is waiting"):
                     receiver.recv(0)
             sender.send(START)
@@ -702,7 +702,7 @@ class ManyThreads(unittest.TestCase):
             task = asyncio.ensure_future(produce_in_the_loop())
             following = dict.fromkeys([*names, "loop"], 0)
             for _ in range(count * len(following)):
-                event = await receiver.recv_async()
+                event = await receiver.arecv()
                 if not isinstance(event, StepToken):
                     self.fail(f"{event} came")
                 self.assertEqual(event.token_index, following[event.step_name])
@@ -710,7 +710,7 @@ class ManyThreads(unittest.TestCase):
             await task
             join(threads)
             sender.close()
-            self.assertIsNone(await receiver.recv_async())
+            self.assertIsNone(await receiver.arecv())
 
         run(main())
 
@@ -751,7 +751,7 @@ class InALoop(unittest.TestCase):
             task = asyncio.ensure_future(produce(sender))
             self.assertEqual(tuple([event async for event in receiver]), FLOW)
             self.assertEqual([event async for event in receiver], [])
-            self.assertIsNone(await receiver.recv_async())
+            self.assertIsNone(await receiver.arecv())
             await task
 
         run(main())
@@ -767,7 +767,7 @@ class InALoop(unittest.TestCase):
                 return create_future()
 
             with mock.patch.object(loop, "create_future", send_first):
-                self.assertEqual(await receiver.recv_async(), START)
+                self.assertEqual(await receiver.arecv(), START)
             sender.close()
 
         run(main())
@@ -779,7 +779,7 @@ class InALoop(unittest.TestCase):
             def is_another(waiter: object) -> bool:
                 return receiver._stream.waiter is not waiter
 
-            task = asyncio.ensure_future(receiver.recv_async())
+            task = asyncio.ensure_future(receiver.arecv())
             for _ in range(2):
                 await until(lambda: receiver._stream.waiter)
                 first = receiver._stream.waiter
@@ -808,7 +808,7 @@ class InALoop(unittest.TestCase):
         async def main(receiver: Receiver) -> list[Event]:
             got: list[Event] = []
             while True:
-                task = asyncio.ensure_future(receiver.recv_async())
+                task = asyncio.ensure_future(receiver.arecv())
                 for _ in range(rng.randrange(8)):
                     await asyncio.sleep(0)
                 task.cancel()
@@ -840,7 +840,7 @@ class InALoop(unittest.TestCase):
             got: list[Event] = []
             for timeout in itertools.cycle((0, 0.0001, 0, 0.001)):
                 try:
-                    event = await asyncio.wait_for(receiver.recv_async(), timeout)
+                    event = await asyncio.wait_for(receiver.arecv(), timeout)
                 except asyncio.TimeoutError:
                     continue
                 if event is None:
@@ -856,7 +856,7 @@ class InALoop(unittest.TestCase):
         async def main() -> None:
             sender, receiver = channel()
             stream = receiver._stream
-            task = asyncio.ensure_future(receiver.recv_async())
+            task = asyncio.ensure_future(receiver.arecv())
             await until(lambda: stream.waiter)
             waiter = stream.waiter
             assert waiter is not None
@@ -870,9 +870,9 @@ class InALoop(unittest.TestCase):
                 self.assertIsInstance(cause, asyncio.CancelledError)
                 cause = cause.__context__
             self.assertIsNone(stream.waiter)
-            self.assertEqual(await receiver.recv_async(), START)
+            self.assertEqual(await receiver.arecv(), START)
             # And one that is cancelled before it is woken.
-            task = asyncio.ensure_future(receiver.recv_async())
+            task = asyncio.ensure_future(receiver.arecv())
             await until(lambda: stream.waiter)
             task.cancel()
             sender.send(FAILURE)
@@ -888,7 +888,7 @@ class InALoop(unittest.TestCase):
             loop = asyncio.get_running_loop()
             errors: list[Any] = []
             loop.set_exception_handler(lambda loop, context: errors.append(context))
-            task = asyncio.ensure_future(receiver.recv_async())
+            task = asyncio.ensure_future(receiver.arecv())
             await until(lambda: receiver._stream.waiter)
             wake = loop.call_soon_threadsafe
             with mock.patch.object(loop, "call_soon_threadsafe", side_effect=wake) as woken:
@@ -898,7 +898,7 @@ class InALoop(unittest.TestCase):
             task.cancel()
             with self.assertRaises(asyncio.CancelledError):
                 await task
-            self.assertEqual([await receiver.recv_async() for _ in range(3)], [START] * 3)
+            self.assertEqual([await receiver.arecv() for _ in range(3)], [START] * 3)
             await asyncio.sleep(0)
             self.assertEqual(errors, [])
 
@@ -907,7 +907,7 @@ class InALoop(unittest.TestCase):
     def test_a_loop_that_is_closed_meanwhile(self) -> None:
         sender, receiver = channel()
         loop = asyncio.new_event_loop()
-        receive = receiver.recv_async()
+        receive = receiver.arecv()
         task = loop.create_task(receive)
         loop.run_until_complete(asyncio.sleep(0))
         self.assertIsNotNone(receiver._stream.waiter)
@@ -919,13 +919,13 @@ class InALoop(unittest.TestCase):
             gc.collect()
         self.assertEqual(receiver.recv(0), START)
         sender.send(FAILURE)
-        self.assertEqual(run(receiver.recv_async()), FAILURE)
+        self.assertEqual(run(receiver.arecv()), FAILURE)
 
     def test_an_error_of_an_open_loop_is_not_hidden_and_the_next_send_wakes(self) -> None:
         async def main() -> None:
             sender, receiver = channel()
             loop = asyncio.get_running_loop()
-            task = asyncio.ensure_future(receiver.recv_async())
+            task = asyncio.ensure_future(receiver.arecv())
             await until(lambda: receiver._stream.waiter)
             with (
                 mock.patch.object(loop, "call_soon_threadsafe", side_effect=RecursionError),
@@ -933,7 +933,7 @@ class InALoop(unittest.TestCase):
             ):
                 sender.send(START)
             sender.send(FAILURE)
-            self.assertEqual((await task, await receiver.recv_async()), (START, FAILURE))
+            self.assertEqual((await task, await receiver.arecv()), (START, FAILURE))
 
         run(main())
 
@@ -1126,7 +1126,7 @@ class Reentrant(unittest.TestCase):
             for index in range(count):
                 Finalized(partial(finalize, index))
                 sender.send(token(index, "own"))
-                event = await receiver.recv_async()
+                event = await receiver.arecv()
                 got += [event] if event else []
                 await asyncio.sleep(0)
             collect(until=lambda: len(finalized) == count)
@@ -1162,7 +1162,7 @@ class Reentrant(unittest.TestCase):
         try:
             for index in range(3):
                 sends.append(partial(sender.send, token(index)))
-                self.assertEqual(loop.run_until_complete(receiver.recv_async()), token(index))
+                self.assertEqual(loop.run_until_complete(receiver.arecv()), token(index))
         finally:
             alarm.cancel()
             alarm.join()
