@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""What tests of threads, event loops and finalizers stand on; whatever hangs fails."""
+"""What tests of threads, event loops and finalizers use; whatever hangs fails."""
 
 import asyncio
 import faulthandler
@@ -8,14 +8,17 @@ import gc
 import sys
 import threading
 import unittest
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from unittest import mock
 
 from . import needs
 
-PATIENCE = 60.0  # seconds, after which a test that hangs fails; none waits for as long
+_Item = TypeVar("_Item")
+
+PATIENCE = 8.0  # seconds, after which a test that hangs fails; none waits for as long
 
 
 def end_if_it_hangs() -> None:
@@ -40,8 +43,37 @@ def join(threads: list[threading.Thread], then: Callable[[], object] = lambda: N
     then()
 
 
+def background(function: Callable[[], Any]) -> "Future[Any]":
+    """Call a function in a thread; what it returns or raises, `.result(PATIENCE)` does."""
+    future: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    started(work)
+    return future
+
+
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(asyncio.wait_for(coroutine, PATIENCE))
+
+
+async def listed(items: AsyncIterator[_Item]) -> list[_Item]:
+    return [item async for item in items]
+
+
+@contextmanager
+def collecting_always() -> Iterator[None]:
+    """Have the collector run as often as it can."""
+    threshold = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*threshold)
 
 
 class Finalized:
