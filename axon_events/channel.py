@@ -220,7 +220,7 @@ class Receiver:
                         "another receive is waiting: a stream has one receiver, which takes one"
                         " event at a time"
                     )
-                self._wait, stream.waiter = wait, None
+                self._wait = wait
             yield
         finally:
             # If it is lost, another receive may be about to take its place.

@@ -7,6 +7,7 @@ import faulthandler
 import gc
 import sys
 import threading
+import time
 import unittest
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
@@ -89,7 +90,10 @@ class Finalized:
 
 def collect(until: Callable[[], object]) -> None:
     """Run the collector until it has done what it is to do; it skips if another thread runs it."""
+    deadline = time.monotonic() + PATIENCE
     while not until():
+        if time.monotonic() > deadline:
+            raise AssertionError("it is not collected")
         gc.collect()
 
 
