@@ -82,7 +82,7 @@ def faults(cuts: Iterable[int], stream_id: str | None, seed: int = SEED) -> Iter
     if len(sent) != COUNT:
         raise AssertionError(f"{len(sent)} events")
     log = logged(sent, stream_id)
-    stream = log.after(None)
+    stream = log.after()
     for cut in cuts:
         if cut > len(stream):
             break
@@ -108,7 +108,7 @@ def main() -> int:
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
         # Of the frames with a stream id only their ids differ: some of the cuts are enough.
         for stream_id, stride in ((None, 1), ("run:7", 97)):
-            size = len(logged(flow(), stream_id).after(None))
+            size = len(logged(flow(), stream_id).after())
             cuts = range(0, size + 1, stride)
             pieces = [cuts[first : first + 500] for first in range(0, len(cuts), 500)]
             for done, texts in enumerate(pool.map(partial(found, stream_id), pieces), 1):

@@ -795,7 +795,7 @@ class InALoop(Both.Receiving):
         return task
 
     def test_a_receive_that_waits_in_a_closed_loop_does_not_keep_the_receiver(self) -> None:
-        for check, lost, collected in itertools.product((True, False), (1, 3), (True, False)):
+        for check, lost, collected in ((True, 1, False), (True, 3, True), (False, 2, False)):
             with self.subTest(check=check, lost=lost, collected=collected):
                 sender, receiver = channel(check=check)
                 sends = iter(FLOW)

@@ -5,6 +5,7 @@
 import asyncio
 import faulthandler
 import gc
+import itertools
 import sys
 import threading
 import time
@@ -12,12 +13,18 @@ import unittest
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 from unittest import mock
+
+import axon_events
 
 from . import needs
 
 _Item = TypeVar("_Item")
+
+_FOLDER = str(Path(axon_events.__file__).parent)
 
 PATIENCE = 8.0  # seconds, after which a test that hangs fails; none waits for as long
 
@@ -95,6 +102,61 @@ def collect(until: Callable[[], object]) -> None:
         if time.monotonic() > deadline:
             raise AssertionError("it is not collected")
         gc.collect()
+
+
+class Gap:
+    """Calls a function in one of the gaps between the steps that code of the package takes.
+
+    Those are where another thread, a finalizer or a signal handler may get in: at the beginning of
+    a function, before and after the call of one written in C.
+
+    - `number`: which of the gaps, from 0, that this thread comes through.
+    - `steps`: how many gaps it has come through.
+    """
+
+    def __init__(self, number: float, function: Callable[[], object]) -> None:
+        self.number = number
+        self._function = function
+        self.steps = 0
+
+    def __enter__(self) -> "Gap":
+        sys.setprofile(self._step)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        sys.setprofile(None)
+
+    def _step(self, frame: FrameType, event: str, arg: object) -> None:
+        if event == "return" or not frame.f_code.co_filename.startswith(_FOLDER):
+            return
+        self.steps += 1
+        if self.steps == self.number + 1:
+            sys.setprofile(None)
+            self._function()
+
+
+def gaps(attempt: Callable[[Callable[[Callable[[], object]], Gap]], None]) -> None:
+    """Make an attempt again and again, each time with another gap, until there are no more.
+
+    - `attempt`: is given what makes the gap of a function.
+    """
+    for number in itertools.count():
+        made: list[Gap] = []
+
+        def gap(
+            function: Callable[[], object], number: int = number, made: list[Gap] = made
+        ) -> Gap:
+            made.append(Gap(number, function))
+            return made[-1]
+
+        try:
+            attempt(gap)
+        except BaseException as error:
+            raise AssertionError(f"in the gap {number}") from error
+        if made[0].steps <= number:
+            if number < 3:
+                raise AssertionError("there are no gaps")
+            return
 
 
 @contextmanager
