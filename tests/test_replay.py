@@ -37,6 +37,7 @@ from .threads import (
     PATIENCE,
     Finalized,
     Gap,
+    MakeGap,
     background,
     collect,
     collecting_always,
@@ -157,7 +158,7 @@ class Appending(unittest.TestCase):
         event: Event,
         id: str,
         options: dict[str, int],
-        gap: Callable[[Callable[[], object]], Gap],
+        gap: MakeGap,
     ) -> None:
         log = log_of(token(1), token(2), **options)
         with suppress(KeyboardInterrupt), gap(interrupt):
@@ -424,7 +425,7 @@ class After(unittest.TestCase):
     def test_frames_that_are_evicted_while_they_are_read(self) -> None:
         for id in (None, "2"):
 
-            def attempt(gap: Callable[[Callable[[], object]], Gap], id: str | None = id) -> None:
+            def attempt(gap: MakeGap, id: str | None = id) -> None:
                 log = log_of(*map(token, range(1, 6)), max_events=5 if id is None else 3)
                 first = 1 if id is None else 3
                 try:
@@ -437,7 +438,7 @@ class After(unittest.TestCase):
             gaps(attempt)
 
     def test_it_is_told_where_the_log_begins_even_if_that_changes(self) -> None:
-        def attempt(gap: Callable[[Callable[[], object]], Gap]) -> None:
+        def attempt(gap: MakeGap) -> None:
             log = log_of(*map(token, range(1, 6)), max_events=2)
             with (
                 self.assertRaises(CursorExpired) as caught,
@@ -764,7 +765,7 @@ class Both:
             self.assertEqual(self.item(follower), tokens(2, 2))
 
         def test_overtaken_while_a_piece_is_read(self) -> None:
-            def attempt(gap: Callable[[Callable[[], object]], Gap]) -> None:
+            def attempt(gap: MakeGap) -> None:
                 log = log_of(*map(token, range(1, 6)), max_events=5)
                 follower = self.follow(log)
                 try:
@@ -776,10 +777,14 @@ class Both:
             gaps(attempt)
 
         def test_what_comes_in_any_gap_comes_once(self) -> None:
-            def attempt(gap: Callable[[Callable[[], object]], Gap]) -> None:
+            def attempt(gap: MakeGap) -> None:
+                def end() -> None:
+                    log.append(token(2))
+                    log.close()
+
                 log = log_of(token(1))
                 follower = self.follow(log, keep_alive=None)
-                with gap(lambda: [log.append(token(2)), log.close()]):
+                with gap(end):
                     items = [self.item(follower)]
                     if log.ended:
                         items += self.rest(follower)
@@ -968,12 +973,11 @@ class InALoop(Both.Following):
 
     def before_waiting(self, hook: Callable[[], object]) -> AbstractContextManager[object]:
         create_future = self.loop.create_future
-        frames = []
+        hooks = [hook]
 
         def hooked() -> "asyncio.Future[Any]":
-            if sys._getframe(1).f_code.co_filename.endswith("_wait.py") and not frames:
-                frames.append(1)
-                hook()
+            if hooks and sys._getframe(1).f_code.co_filename.endswith("_wait.py"):
+                hooks.pop()()
             return create_future()
 
         return mock.patch.object(self.loop, "create_future", hooked)
@@ -1356,7 +1360,7 @@ class Reentrant(unittest.TestCase):
     def test_an_append_in_any_gap_is_taken_or_refused(self) -> None:
         for event in (token(2), END):
 
-            def attempt(gap: Callable[[Callable[[], object]], Gap], event: Event = event) -> None:
+            def attempt(gap: MakeGap, event: Event = event) -> None:
                 log = log_of(token(1))
                 ids: list[str] = []
                 refused: list[str] = []
@@ -1385,7 +1389,7 @@ class Reentrant(unittest.TestCase):
             self.assertEqual(list(log.follow("1")), [frame(id, event)])
 
     def test_closing_in_any_gap_loses_no_event_that_is_taken(self) -> None:
-        def attempt(gap: Callable[[Callable[[], object]], Gap]) -> None:
+        def attempt(gap: MakeGap) -> None:
             log = log_of(token(1))
             taken = tokens(1)
             with suppress(RuntimeError), gap(log.close):
@@ -1401,8 +1405,12 @@ class Reentrant(unittest.TestCase):
         appending: list[Future[Any]] = []
 
         def act(log: ReplayLog) -> None:
+            def append() -> str:
+                begun.set()
+                return log.append(token(3))
+
             begun = threading.Event()
-            appending.append(background(lambda: [begun.set(), log.append(token(3))]))
+            appending.append(background(append))
             self.assertTrue(begun.wait(PATIENCE))
             self.assertFalse(appending[0].done())
 

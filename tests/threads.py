@@ -135,7 +135,10 @@ class Gap:
             self._function()
 
 
-def gaps(attempt: Callable[[Callable[[Callable[[], object]], Gap]], None]) -> None:
+MakeGap = Callable[[Callable[[], object]], Gap]
+
+
+def gaps(attempt: Callable[[MakeGap], None]) -> None:
     """Make an attempt again and again, each time with another gap, until there are no more.
 
     - `attempt`: is given what makes the gap of a function.
