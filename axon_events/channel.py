@@ -333,11 +333,14 @@ class _Stream:
 
     def close(self) -> None:
         """End the stream by its sender, if it is open."""
-        violations = [] if self.checker is None else self.checker.close()
+        terminator, violations = None, []
+        if self.checker is not None:
+            # An interrupt may have stopped `send` after its terminator was judged.
+            terminator, violations = self.checker.terminator, self.checker.close()
         end = self.end
         if end is _OPEN:
             text = "the Sender has been closed: send first, close() or leave its `with` block then"
-            end = _End(text, violation=violations[0] if violations else None)
+            end = _End(text, terminator, violations[0] if violations else None)
         self.finish(end)  # in any case, since an interrupt may have kept `send` from waking
 
     def desert(self) -> None:

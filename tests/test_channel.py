@@ -42,10 +42,12 @@ from .samples import EVENTS
 from .threads import (
     PATIENCE,
     Finalized,
+    MakeGap,
     background,
     collect,
     collecting_always,
     end_if_it_hangs,
+    gaps,
     join,
     listed,
     run,
@@ -1080,6 +1082,68 @@ class Reentrant(unittest.TestCase):
         for event in (START, FAILURE):
             sender.send(event)
         self.assertEqual(list(receiver), [START, FAILURE])
+
+    def test_an_interrupt_in_any_gap_leaves_a_channel_that_works(self) -> None:
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
+        def attempt(checked: bool, event: Event, gap: MakeGap) -> None:
+            check = checked and StreamChecker(allow={Rule.STEP_ABANDONED})
+            sender, receiver = channel(check=check)
+            sender.send(START)
+            with suppress(KeyboardInterrupt), gap(interrupt):
+                sender.send(event)
+            with suppress(ChannelClosed, OrderError):  # it may have ended, and been judged
+                sender.send(FAILURE)
+            sender.close()
+            self.assertIn(list(receiver), ([START, FAILURE], [START, event, FAILURE]))
+
+        for checked in (True, False):
+            for event in (FLOW[1], FAILURE):
+                gaps(partial(attempt, checked, event))
+
+    def test_a_send_in_any_gap_is_sent_or_refused(self) -> None:
+        def attempt(checked: bool, gap: MakeGap) -> None:
+            check = checked and StreamChecker(allow={Rule.STEP_OVERLAP, Rule.STEP_ABANDONED})
+            sender, receiver = channel(check=check)
+            sender.send(START)
+            sent: list[Event] = [START, FLOW[1]]
+
+            def meanwhile() -> None:
+                other = StepStart("Other", 1, "generate", 0)
+                try:
+                    sender.send(other)
+                except RuntimeError as error:
+                    self.assertIn(INSIDE, str(error))
+                else:
+                    sent.append(other)
+
+            with gap(meanwhile):
+                sender.send(FLOW[1])
+            sender.send(FAILURE)
+            self.assertCountEqual(list(receiver), [*sent, FAILURE])
+
+        for checked in (True, False):
+            gaps(partial(attempt, checked))
+
+    def test_a_close_in_any_gap_loses_no_event_that_is_sent(self) -> None:
+        def attempt(checked: bool, event: Event, gap: MakeGap) -> None:
+            sender, receiver = channel(check=checked)
+            is_sent = False
+            with suppress(ChannelClosed), gap(sender.close):
+                sender.send(event)
+                is_sent = True
+            sender.close()
+            received: list[Event | None] = []
+            with suppress(TruncatedStream):
+                received += iter(partial(receiver.recv, 0), None)
+            # Unchecked, one that is queued just before the end may be refused and received.
+            self.assertIn(received, ([event],) if is_sent else ([], [] if checked else [event]))
+
+        events: tuple[Event, ...] = (START, FAILURE)
+        for checked, event in itertools.product((True, False), events):
+            if not checked or event is START:
+                gaps(partial(attempt, checked, event))
 
     def test_a_send_inside_a_send_of_another_channel_is_sent(self) -> None:
         other, other_receiver = channel()

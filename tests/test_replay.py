@@ -166,6 +166,9 @@ class Appending(unittest.TestCase):
         if log.after("2"):
             self.assertEqual(log.after("2"), frame(id, event))
             self.assertEqual(log.ended, event is END)
+            if event is not END:
+                log.append(token(4))
+                self.assertEqual(log.after(id), tokens(1, 4))
         else:  # what was kept out does not count
             self.assertFalse(log.ended)
             log.append(token(4))
@@ -701,6 +704,21 @@ class Both:
             log.close()
             self.assertEqual(self.rest(follower), [])
 
+        def test_keep_alives_leave_nothing_behind(self) -> None:
+            follower = self.follow(ReplayLog(), keep_alive=1e-6)
+            self.item(follower)
+            gc.collect()
+            tracemalloc.start()
+            try:
+                before = tracemalloc.get_traced_memory()[0]
+                for _ in range(200):
+                    self.assertEqual(self.item(follower), KEEP_ALIVE)
+                gc.collect()
+                grown = tracemalloc.get_traced_memory()[0] - before
+            finally:
+                tracemalloc.stop()
+            self.assertLess(grown, 200 * 100)
+
         def test_keep_alive_is_a_number_of_seconds_above_0_or_none(self) -> None:
             log = ReplayLog()
             for other in ("1", True, b"", [1]):
@@ -1131,10 +1149,14 @@ class InALoop(Both.Following):
         loop.close()
         self.assertEqual(log.append(token(1)), "1")
         self.assertEqual(self.item(follower), tokens(1))
+        waiting = self.waiting(follower)
+        gone = weakref.ref(task)
         del task
-        gc.collect()
+        collect(until=lambda: gone() is None)
+        with self.assertRaisesRegex(RuntimeError, "another wait"):
+            self.other_item(follower)
         self.assertEqual(log.append(token(2)), "2")
-        self.assertEqual(self.item(follower), tokens(1, 2))
+        self.assertEqual(waiting.result(PATIENCE), tokens(1, 2))
 
     def test_an_error_of_an_open_loop_is_not_hidden_and_the_next_append_wakes(self) -> None:
         async def main() -> None:
