@@ -22,7 +22,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import partial
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Final
 from unittest import mock
 
 from axon_events import Event, FlowComplete, FlowError, FlowStart, StepToken, replay, sse, to_json
@@ -607,13 +607,12 @@ class Watched(SimpleQueue[bool]):
     """What a thread waits for; notes that it does, and lets a test get in before."""
 
     waits = threading.Event()
-    timeouts: list[float | None] = []  # noqa: RUF012  # of all of them
-    before_waiting: Callable[[], object] | None = None
+    timeouts: Final[list[float | None]] = []
+    hooks: Final[list[Callable[[], object]]] = []
 
     def __init__(self) -> None:
-        hook, Watched.before_waiting = Watched.before_waiting, None
-        if hook is not None:
-            hook()
+        if self.hooks:
+            self.hooks.pop()()
 
     def get(self, block: bool = True, timeout: float | None = None) -> bool:
         self.timeouts.append(timeout)
@@ -880,7 +879,7 @@ class InAThread(Both.Following):
         return waiting
 
     def before_waiting(self, hook: Callable[[], object]) -> AbstractContextManager[object]:
-        Watched.before_waiting = hook
+        Watched.hooks.append(hook)
         return ExitStack()
 
     def test_it_is_an_iterator(self) -> None:
@@ -888,7 +887,8 @@ class InAThread(Both.Following):
         self.assertEqual(b"".join(log.follow()), log.after())
 
     def test_it_waits_once_for_each_frame_and_as_long_as_asked(self) -> None:
-        for keep_alive, timeout in (
+        options: Any
+        for options, timeout in (
             ({}, 15.0),
             ({"keep_alive": None}, None),
             ({"keep_alive": 7}, 7),
@@ -897,7 +897,7 @@ class InAThread(Both.Following):
         ):
             Watched.timeouts.clear()
             log = ReplayLog()
-            follower = self.follow(log, **keep_alive)
+            follower = self.follow(log, **options)
             for index in range(1, 4):
                 waiting = self.waiting(follower)
                 log.append(token(index))
@@ -1068,11 +1068,10 @@ class InALoop(Both.Following):
                 await asyncio.sleep(0)
                 if woken_first:
                     log.append(token(1))
-                for task in tasks:
-                    task.cancel()
+                self.assertEqual([task.cancel() for task in tasks], [True] * 20)
                 results = await asyncio.gather(*tasks, return_exceptions=True)
                 self.assertEqual({type(result) for result in results}, {asyncio.CancelledError})
-                del followers, tasks, task, results
+                del followers, tasks, results
                 await asyncio.sleep(0)
                 collect(until=lambda: not any(follower() for follower in gone))  # noqa: B023
             await asyncio.sleep(0)
