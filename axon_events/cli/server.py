@@ -159,9 +159,9 @@ class _Round:
 
         Raises CursorUnknown for an id that it has not given.
         """
-        return self._begun(self.log.follow_sync(id, keep_alive=KEEP_ALIVE_SECONDS))
+        return self._begun(self.log.follow(id, keep_alive=KEEP_ALIVE_SECONDS))
 
-    def _begun(self, frames: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+    def _begun(self, frames: Iterator[bytes]) -> Generator[bytes, None, None]:
         with self._lock:
             if self._thread.ident is None:
                 self._thread.start()
