@@ -13,7 +13,7 @@ from pathlib import Path
 from unittest import mock
 
 from axon_events import Event, FlowComplete, FlowStart, jsonl, sse, to_json
-from axon_events.cli import server
+from axon_events.cli import pages, player, serve
 
 from . import CORPUS, PACKAGE, ROOT, needs
 from .terminal import Run, process
@@ -31,7 +31,7 @@ class Serving(unittest.TestCase):
     """The server itself is stopped as soon as it begins."""
 
     def run_command(self, *arguments: object, stdin: bytes = b"") -> Run:
-        with mock.patch.object(server.Server, "serve_forever", side_effect=KeyboardInterrupt):
+        with mock.patch.object(pages.Server, "serve_forever", side_effect=KeyboardInterrupt):
             return Run("serve", *arguments, "--port", "0", stdin=stdin)
 
     @needs.sockets
@@ -57,14 +57,14 @@ class Serving(unittest.TestCase):
             self.assertIn("ev\\x1bil.jsonl: 2 events", self.run_command(path).out)
 
     def test_the_options_reach_the_server(self) -> None:
-        with mock.patch.object(server, "Server", side_effect=KeyboardInterrupt) as made:
+        with mock.patch.object(serve, "Server", side_effect=KeyboardInterrupt) as made:
             options = ("--drop-after", "7", "--loop", "--speed", "0", "--host", "localhost")
             Run("serve", UNSTREAMED, *options)
-        host, port, player = made.call_args.args
+        host, port, played = made.call_args.args
         self.assertEqual(
             (host, port, made.call_args.kwargs), ("localhost", 8765, {"drop_after": 7})
         )
-        self.assertEqual((player._is_loop, player.seconds), (True, 0.0))
+        self.assertEqual((played._is_loop, played.seconds), (True, 0.0))
 
     def test_a_recording_of_server_sent_events_will_do(self) -> None:
         encoder = sse.Encoder()
@@ -74,7 +74,7 @@ class Serving(unittest.TestCase):
 
 class Refusing(unittest.TestCase):
     def setUp(self) -> None:
-        serving = mock.patch.object(server.Server, "serve_forever", side_effect=AssertionError)
+        serving = mock.patch.object(pages.Server, "serve_forever", side_effect=AssertionError)
         serving.start()
         self.addCleanup(serving.stop)
 
@@ -126,8 +126,7 @@ class Refusing(unittest.TestCase):
 
     @needs.sockets
     def test_an_address_that_cannot_be_had_is_2(self) -> None:
-        player = server.Player([START])
-        with server.Server("127.0.0.1", 0, player) as taken:
+        with pages.Server("127.0.0.1", 0, player.Player([START])) as taken:
             port = taken.socket.getsockname()[1]
             run = Run("serve", UNSTREAMED, "--port", port)
         self.assertEqual((run.status, run.out), (2, ""))

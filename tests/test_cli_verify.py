@@ -17,7 +17,7 @@ from unittest import mock
 
 import axon_events
 from axon_events import to_json
-from axon_events.cli import vendored, verify
+from axon_events.cli import record, verify
 from axon_events.sse import Decoder, Frame
 
 from . import CORPUS, PACKAGE
@@ -35,8 +35,8 @@ VERSION = f"axon_events {axon_events.__version__}"
 
 
 def setUpModule() -> None:
-    # The copy under test may have a record; what verify says then: test_cli_vendored.
-    without_record = mock.patch.object(vendored, "edits", return_value=None)
+    # The copy under test may have a record; what verify says then: test_cli_record.
+    without_record = mock.patch.object(record, "edits", return_value=None)
     without_record.start()
     unittest.addModuleCleanup(without_record.stop)
 

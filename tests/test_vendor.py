@@ -22,7 +22,7 @@ from typing import Any
 from unittest import mock
 
 import axon_events
-from axon_events.cli.vendored import RECORD
+from axon_events.cli.record import RECORD
 
 from . import PACKAGE, ROOT
 from .host import HOST_SUITE, VENDORING, Host, blocks, commands

@@ -12,7 +12,7 @@ from unittest import mock
 
 import axon_events
 from axon_events.cli import verify
-from axon_events.cli.vendored import RECORD, Record, contents, edits
+from axon_events.cli.record import RECORD, Record, contents, edits
 
 from . import CORPUS
 from .terminal import Run
