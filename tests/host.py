@@ -2,9 +2,11 @@
 # Copyright (c) 2026 the axon_events authors
 """A small repository that has vendored the package; `python -m tests.host` tries all of it there.
 
-The command builds one, runs each command of VENDORING.md in it, with the whole suite, then its own
-suite, and mypy --strict, which must find the faults of a module that misuses the copy and no other.
-`make test` does the same without what is slow or needs mypy. Run by `.ci/run`.
+It builds one and runs each command of VENDORING.md in it, with the whole suite. Then it copies only
+what a runtime needs, and runs the repository's own suite and mypy --strict, which must find the
+faults of a module that misuses the copy and no others. At last it copies each module alone, which
+must import, verify and type-check. `make test` does the same without what is slow or needs mypy.
+Run by `.ci/run`.
 """
 
 import os
@@ -13,6 +15,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from itertools import chain
 from pathlib import Path
 
 from . import ROOT
@@ -87,7 +90,7 @@ class Host:
         python3.chmod(0o755)
         path_variable = f"{python3.parent}{os.pathsep}{os.environ['PATH']}"
         # What `make test` was told is not meant for a make inside of it.
-        told = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHON", "DEST", "FORCE")
+        told = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHON", "DEST", "FORCE", "CLI", "ONLY")
         self._environment = {k: v for k, v in os.environ.items() if k not in told}
         self._environment["PATH"] = path_variable
 
@@ -118,12 +121,35 @@ def commands() -> list[str]:
     return [line.removeprefix("$ ") for block in found for line in block.splitlines()]
 
 
+def alone(module: str, mypy: str) -> list[str]:
+    """Return commands that copy one module alone, and try it there."""
+    dest = f"only_{module}/_vendor"
+    package = dest.replace("/", ".") + ".axon_events"
+    return [
+        f'make -C ../axon_events vendor DEST="$PWD/{dest}" ONLY={module}',
+        f"python3 -W error -m {package} verify",
+        f'python3 -W error -c "import {package}.{module}"',
+        f"! python3 -W error -m {package} show -",
+        f"{mypy} {dest}",
+    ]
+
+
 def main() -> int:
     """Try all of it; return 0 if all is well."""
+    from tools.vendor import contents, modules_of, public  # a copy of the tests has no tools
+
     mypy = f"{shlex.quote(sys.executable)} -m mypy --strict --python-version 3.10"
+    modules = public(modules_of(contents(ROOT)))
     with tempfile.TemporaryDirectory() as folder:
         host = Host(Path(folder))
-        for command in (*commands(), HOST_SUITE, f"{mypy} host tests"):
+        for command in (
+            *commands(),
+            'make -C ../axon_events vendor DEST="$PWD/host/_vendor"',
+            "python3 -W error -m host._vendor.axon_events verify",
+            HOST_SUITE,
+            f"{mypy} host tests",
+            *chain.from_iterable(alone(module, mypy) for module in modules),
+        ):
             run = host.run(command)
             last = run.stdout.rstrip().rpartition("\n")[2]
             print(f"$ {command}", *[last] * bool(last), sep="\n", flush=True)

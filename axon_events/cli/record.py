@@ -16,7 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["FOLDERS", "PACKAGE", "RECORD", "Finding", "Record", "contents", "edits", "judgement"]
+__all__ = [
+    "FOLDERS",
+    "PACKAGE",
+    "RECORD",
+    "Finding",
+    "Record",
+    "contents",
+    "edits",
+    "judgement",
+    "main",
+]
 
 PACKAGE = "axon_events"
 # What is copied.
@@ -140,8 +150,11 @@ def judgement(edits: Sequence[Finding]) -> str:
     return f"was edited: {len(edits)} file{'s' * (len(edits) != 1)}"
 
 
-def _main(package: Path) -> int:
-    """Print what was edited; return 0 if nothing was, 1 if something was, 2 if nobody can tell."""
+def main(package: Path) -> int:
+    """Print each edit of a copy; return 0 if there is none, 1 if there are, 2 if nobody can tell.
+
+    `package` is the copied folder.
+    """
     try:
         found = edits(package)
     except OSError as error:
@@ -155,4 +168,4 @@ def _main(package: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_main(Path(__file__).parents[1]))
+    sys.exit(main(Path(__file__).parents[1]))
