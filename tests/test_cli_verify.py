@@ -45,12 +45,15 @@ class WithoutRecord(Temporary):
 
 
 class Good(WithoutRecord):
-    """A copy without a record, and the whole corpus."""
+    """A copy without a record."""
 
-    def counts(self) -> list[tuple[str, str, int]]:
-        recordings = sorted((CORPUS / "recorded").glob("*.jsonl"))
+    def counts(self, corpus: Path) -> list[tuple[str, str, int]]:
+        recordings = sorted((corpus / "recorded").glob("*.jsonl"))
         return [
-            *((name, what, len(loaded(name)[what])) for name, what in LISTS),
+            *(
+                (name, what, len(json.loads((corpus / name).read_bytes())[what]))
+                for name, what in LISTS
+            ),
             *(
                 (f"recorded/{path.name}", "events", path.read_bytes().count(b"\n"))
                 for path in recordings
@@ -75,14 +78,15 @@ class Good(WithoutRecord):
             [
                 *(
                     f"{name}: {count} {shown.get(what, what)}{headers.get(name, '')}"
-                    for name, what, count in self.counts()
+                    for name, what, count in self.counts(CORPUS)
                 ),
                 f"{VERSION} agrees with the corpus",
             ],
         )
 
     def test_json_is_for_machines(self) -> None:
-        run = Run("verify", CORPUS, "--json")
+        write_part(self.root)
+        run = Run("verify", self.root, "--json")
         self.assertEqual((run.status, run.err), (0, ""))
         written = {"format": 1, "reference": loaded("corpus.json")["reference"]}
         by_hand = {"format": 1}
@@ -101,7 +105,7 @@ class Good(WithoutRecord):
                 "agrees": True,
                 "files": [
                     {"file": name, what: count, **headers.get(name, {})}
-                    for name, what, count in self.counts()
+                    for name, what, count in self.counts(self.root)
                 ],
                 "differences": [],
                 "left_out": [],

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import axon_events
 
-from . import CORPUS, needs
+from . import needs
+from .corpora import write_part
+from .terminal import Run, imported
 
 USE = """
 from vendor.axon_events import StepToken, from_json, to_json
@@ -20,7 +22,6 @@ print(from_json(to_json(event)) == event, "axon_events" in __import__("sys").mod
 """
 
 
-@needs.processes
 class Vendored(unittest.TestCase):
     def setUp(self) -> None:
         temporary = tempfile.TemporaryDirectory()
@@ -31,27 +32,23 @@ class Vendored(unittest.TestCase):
             self.host / "vendor" / "axon_events",
             ignore=shutil.ignore_patterns("__pycache__"),
         )
-        shutil.copytree(
-            CORPUS, self.host.parent / "corpus", ignore=shutil.ignore_patterns("reference")
-        )
+        write_part(self.host.parent / "corpus")
 
-    def run_python(self, *arguments: str) -> tuple[int, str, str]:
+    @needs.processes
+    def test_the_package_works_under_its_other_name(self) -> None:
         run = subprocess.run(
-            [sys.executable, "-W", "error", *arguments],
+            [sys.executable, "-W", "error", "-c", USE],
             capture_output=True,
             text=True,
-            encoding="utf-8",
             cwd=self.host,
         )
-        return run.returncode, run.stdout, run.stderr
-
-    def test_the_package_works_under_its_other_name(self) -> None:
-        self.assertEqual(self.run_python("-c", USE), (0, "True False\n", ""))
+        self.assertEqual((run.returncode, run.stdout, run.stderr), (0, "True False\n", ""))
 
     def test_verify_works_under_its_other_name(self) -> None:
-        status, out, err = self.run_python("-m", "vendor.axon_events", "verify", "../corpus")
-        self.assertEqual((status, err), (0, ""))
-        self.assertIn("agrees with the corpus\n", out)
+        with imported(self.host / "vendor") as other:
+            run = Run("verify", self.host.parent / "corpus", main=other.main)
+        self.assertEqual((run.status, run.err), (0, ""))
+        self.assertIn("agrees with the corpus\n", run.out)
 
 
 if __name__ == "__main__":

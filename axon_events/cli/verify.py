@@ -149,6 +149,8 @@ def _broken_modules(lacks: dict[str, str], *, has_edits: bool) -> Iterator[Findi
     told = set()
     path = sys.modules[_ROOT].__path__
     for module in walk_packages(path, f"{_ROOT}.", onerror=lambda name: None):
+        if module.name == f"{_ROOT}.__main__":
+            continue  # it is what has started this
         try:
             importlib.import_module(module.name)
         except Exception as error:  # whatever a broken module raises
