@@ -4,6 +4,7 @@
 
 import contextlib
 import errno
+import importlib.util
 import io
 import os
 import signal
@@ -50,6 +51,41 @@ class Usage(unittest.TestCase):
         for command in ("check", "show", "serve", "verify"):
             self.assertIn(command, run.out)
             self.assertIn("Exit status: ", Run(command, "--help").out)
+
+    def test_a_command_that_this_copy_lacks(self) -> None:
+        def find_spec(name: str) -> object:
+            return None if name.endswith(".show") else importlib.util.find_spec(name)
+
+        with mock.patch.object(cli, "find_spec", find_spec):
+            run = Run("show", REPORT)
+            self.assertNotRegex(Run("--help").out, "\n +show ")
+            self.assertEqual(Run("check", REPORT).status, 0)
+        self.assertEqual((run.status, run.out), (2, ""))
+        self.assertEqual(
+            run.err,
+            f"python -m {PACKAGE}: this copy has no command show: make vendor CLI=1 copies it\n",
+        )
+
+    @needs.processes
+    def test_a_command_is_imported_when_it_is_asked_for(self) -> None:
+        code = (
+            f"import sys; from {PACKAGE}.cli import main\ntry:\n    main(sys.argv[1:])\n"
+            "except SystemExit:\n    print(*sys.modules)"
+        )
+        commands = {"check", "serve", "show", "verify"}
+        for arguments, imported in ((["--help"], set()), (["show", "--help"], {"show"})):
+            run = subprocess.run(
+                [sys.executable, "-W", "error", "-c", code, *arguments],
+                capture_output=True,
+                text=True,
+                cwd=ROOT,
+            )
+            loaded = {*run.stdout.splitlines()[-1].split()}
+            self.assertIn(f"{PACKAGE}.cli", loaded)
+            prefix = f"{PACKAGE}.cli."
+            names = {name.removeprefix(prefix) for name in loaded if name.startswith(prefix)}
+            self.assertEqual(names & commands, imported)
+            self.assertNotIn("http.server", loaded)
 
     def test_version(self) -> None:
         self.assertEqual(Run("--version").out, f"axon_events {axon_events.__version__}\n")

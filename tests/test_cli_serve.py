@@ -4,7 +4,6 @@
 
 import re
 import signal
-import subprocess
 import sys
 import tempfile
 import unittest
@@ -15,7 +14,7 @@ from unittest import mock
 from axon_events import Event, FlowComplete, FlowStart, jsonl, sse, to_json
 from axon_events.cli import pages, player, serve
 
-from . import CORPUS, PACKAGE, ROOT, needs
+from . import CORPUS, PACKAGE, needs
 from .terminal import Run, process
 
 UNSTREAMED = CORPUS / "recorded" / "unstreamed.jsonl"
@@ -173,13 +172,6 @@ class Process(unittest.TestCase):
                 self.assertEqual(answer.read(), b"\n")
             self.assertEqual(running.wait(), 130)
             self.assertEqual(running.stderr.read(), b"")
-
-    def test_the_other_commands_do_not_load_it(self) -> None:
-        code = f"import sys, {PACKAGE}.cli; print([m for m in sys.modules if m.startswith('http')])"
-        run = subprocess.run(
-            [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=ROOT
-        )
-        self.assertEqual((run.stdout, run.stderr), ("[]\n", ""))
 
 
 if __name__ == "__main__":

@@ -612,8 +612,8 @@ class Imports(unittest.TestCase):
         contents["corpus/corpus.json"] = b"{}"
         chosen = name.removesuffix(".py").partition("/")[0]
         found = {*vendor.needed(contents, [chosen])}
-        always = ("__init__.py", "__main__.py", "cli/__init__.py", "cli/record.py")
-        always += ("cli/verify.py", "LICENSE")
+        always = ["__init__.py", "__main__.py", "cli/__init__.py", "cli/record.py"]
+        always += ["cli/verify.py", "LICENSE"]
         expected = {*(f"axon_events/{file}" for file in (*always, name)), "corpus/corpus.json"}
         self.assertLessEqual(expected, found)
         return {file.removeprefix("axon_events/") for file in found - expected}
