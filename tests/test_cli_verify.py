@@ -349,10 +349,20 @@ class Copies(Temporary):
                 "axon_events/cli/text.py: cannot be imported: ZeroDivisionError: division by zero",
             ],
         )
+        self.assertEqual(run.out.count("summary.py"), 1)
         self.assertEqual(lines[-1], "sse.json: left out, as it needs axon_events/sse.py")
         self.assertEqual(
             last, f"{VERSION} is broken; it agrees with the corpus; it was edited: 3 files"
         )
+
+    def test_a_module_that_is_no_text(self) -> None:
+        (self.package / "emit.py").write_bytes(b"\0")
+        run = self.verify()
+        self.assertEqual((run.status, run.err), (1, ""))
+        first, second, *_ = run.out.splitlines()
+        self.assertEqual(first, "axon_events/emit.py: edited")
+        self.assertTrue(second.startswith("axon_events/emit.py: cannot be imported: "), second)
+        self.assertEqual(run.out.count("cannot be imported"), 1)
 
     def test_a_changed_version_in_the_record(self) -> None:
         path = self.vendored / RECORD
