@@ -7,6 +7,7 @@ import errno
 import importlib.util
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,24 +69,23 @@ class Usage(unittest.TestCase):
 
     @needs.processes
     def test_a_command_is_imported_when_it_is_asked_for(self) -> None:
-        code = (
-            f"import sys; from {PACKAGE}.cli import main\ntry:\n    main(sys.argv[1:])\n"
-            "except SystemExit:\n    print(*sys.modules)"
+        code = f"""import sys
+from {PACKAGE}.cli import main
+for arguments in (["--help"], ["show", "--help"]):
+    try:
+        main(arguments)
+    except SystemExit:
+        print("modules:", *sys.modules)
+"""
+        run = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=ROOT
         )
-        commands = {"check", "serve", "show", "verify"}
-        for arguments, imported in ((["--help"], set()), (["show", "--help"], {"show"})):
-            run = subprocess.run(
-                [sys.executable, "-W", "error", "-c", code, *arguments],
-                capture_output=True,
-                text=True,
-                cwd=ROOT,
-            )
-            loaded = {*run.stdout.splitlines()[-1].split()}
-            self.assertIn(f"{PACKAGE}.cli", loaded)
-            prefix = f"{PACKAGE}.cli."
-            names = {name.removeprefix(prefix) for name in loaded if name.startswith(prefix)}
-            self.assertEqual(names & commands, imported)
-            self.assertNotIn("http.server", loaded)
+        self.assertEqual(run.stderr, "")
+        before, after = re.findall("^modules: (.*)$", run.stdout, re.M)
+        commands = {f"{PACKAGE}.cli.{name}" for name in ("check", "serve", "show", "verify")}
+        self.assertEqual(commands & {*before.split()}, set())
+        self.assertEqual(commands & {*after.split()}, {f"{PACKAGE}.cli.show"})
+        self.assertNotIn("http.server", after.split())
 
     def test_version(self) -> None:
         self.assertEqual(Run("--version").out, f"axon_events {axon_events.__version__}\n")

@@ -14,7 +14,7 @@ from unittest import mock
 from axon_events import Event, FlowComplete, FlowStart, jsonl, sse, to_json
 from axon_events.cli import pages, player, serve
 
-from . import CORPUS, PACKAGE, needs
+from . import CORPUS, PACKAGE, effort, needs
 from .terminal import Run, process
 
 UNSTREAMED = CORPUS / "recorded" / "unstreamed.jsonl"
@@ -140,6 +140,7 @@ class Refusing(unittest.TestCase):
 
 @needs.processes
 class Process(unittest.TestCase):
+    @effort.long_form
     @unittest.skipIf(sys.platform == "win32", "Ctrl-C reaches a process otherwise there")
     def test_it_serves_until_ctrl_c(self) -> None:
         with process("serve", "-", "--port", "0", "--speed", "0") as running:

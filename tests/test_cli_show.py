@@ -392,6 +392,7 @@ class Files(unittest.TestCase):
             self.assertEqual(run.err, f"python -m {PACKAGE}: {path}: {reason}\n")
 
     @needs.processes
+    @effort.long_form
     def test_events_come_out_of_a_pipe_as_they_go_in(self) -> None:
         with process("show", "-") as running:
             if running.stdin is None or running.stdout is None:
