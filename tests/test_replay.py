@@ -1573,7 +1573,7 @@ class AtExit(unittest.TestCase):
 
 class Resuming(unittest.TestCase):
     def test_a_stream_that_is_cut_anywhere_goes_on_without_loss_or_repetition(self) -> None:
-        # Some of the cuts; `python -m tests.resume` makes them all.
+        # Some of the cuts; the gate `resume` makes them all.
         stride = rounds(9, 1)
         cuts = itertools.chain(range(0, 150, stride), range(150, 10**6, 397 * stride))
         self.assertEqual(list(resume.faults(cuts, None)), [])
