@@ -211,10 +211,9 @@ class Receiver:
 
         - `loop`: in which it waits; None for a thread.
         """
-        stream = self._stream
         wait = _Wait(loop)
         try:
-            with stream.lock:
+            with self._stream.lock:
                 if self._wait is not None and not self._wait.is_lost:
                     raise RuntimeError(
                         "another receive is waiting: a stream has one receiver, which takes one"
@@ -223,9 +222,12 @@ class Receiver:
                 self._wait = wait
             yield
         finally:
-            # If it is lost, another receive may be about to take its place.
-            if self._wait is wait and not wait.is_lost:
-                self._wait = stream.waiter = None
+            self._end_wait(wait)
+
+    def _end_wait(self, wait: "_Wait") -> None:
+        # If it is lost, another receive may be about to take its place.
+        if self._wait is wait and not wait.is_lost:
+            self._wait = self._stream.waiter = None
 
     def _finish(self) -> Event | None:
         """Return the terminator, once; then None, or raise what the end was instead."""

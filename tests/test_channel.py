@@ -371,6 +371,12 @@ class Both:
                     )
                 sender.close()
 
+        def test_an_end_that_an_interrupted_receive_took_is_not_waited_for(self) -> None:
+            sender, receiver, queue = watched()
+            sender.close()
+            self.assertIsNone(queue.get_nowait())
+            self.assert_truncated(receiver)
+
         @needs.threads
         def test_an_event_or_an_end_wakes_a_receive_once(self) -> None:
             for check in (True, False):
