@@ -82,7 +82,9 @@ class Sender:
         stream = self._stream
         if stream.checker is None and stream.end is _OPEN and not event.is_terminator:
             # Nothing is judged, and queueing is a single step: nothing can be inside this `send`.
-            stream.put(event)
+            stream.queue.put(event)
+            if (waiter := stream.waiter) is not None:
+                waiter.wake()
             if stream.end is not _OPEN:  # ended meanwhile, and maybe before the event was queued
                 raise ChannelClosed(stream.end.text)
             return
