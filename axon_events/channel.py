@@ -167,7 +167,7 @@ class Receiver:
             try:
                 return self._queue.get_nowait() or self._finish()
             except Empty:
-                pass  # and wait outside of this handler: what is raised there has other causes
+                pass  # and wait below, so that no later error is chained to this one
         if timeout is not None:
             timeout = min(max(timeout, 0), threading.TIMEOUT_MAX)
         with self._waiting():
@@ -235,7 +235,8 @@ class Receiver:
         """Return the terminator, once; then None, or raise what the end was instead."""
         if self._is_closed:
             raise ChannelClosed("this Receiver has been closed: receive first, close() then")
-        is_first, self._is_finished = not self._is_finished, True
+        is_first = not self._is_finished
+        self._is_finished = True
         end = self._stream.end
         if is_first:
             # Another receive may have begun to wait meanwhile: that one ends as well.
