@@ -599,7 +599,7 @@ class Anywhere(EmitterTestCase):
         seed = 20261122
         rng = random.Random(seed)
         ends = {"sink": 0, "legal": 0}
-        count = rounds(700, 3000)
+        count = rounds(400, 3000)
         for run in range(count):
             events: list[Event] = []
             out_of_the_sink = rng.choice(RAISED)("sink")
@@ -1550,7 +1550,7 @@ class OutOfOrder(EmitterTestCase):
         seed = 20261122
         rng = random.Random(seed)
         sent = 0
-        count = rounds(400, 1500)
+        count = rounds(250, 1500)
         for run in range(count):
             with self.subTest(run=run, seed=seed):
                 sent += self.run_in_any_order(rng)

@@ -968,7 +968,7 @@ class Checker(unittest.TestCase):
     def test_require_raises_the_first_violation_and_takes_nothing(self) -> None:
         rng = random.Random(SEED)
         raised = 0
-        streams = rounds(150, 2000)
+        streams = rounds(100, 2000)
         for number in range(streams):
             options = random_options(rng)
             feeding, requiring = checker_of(options), checker_of(options)
@@ -1144,7 +1144,7 @@ class Bounds(unittest.TestCase):
         for how in ("started", "started, of one name", "implied"):
             for options in ({}, {"token_scope": "step", "match_output": True}):
                 counts = []
-                for steps in (10, rounds(200, 2000)):
+                for steps in (10, rounds(50, 2000)):
                     checker = checker_of({**options, "allow": ["step-overlap"]})
                     checker.feed(flow_start())
                     one = how == "started, of one name"
@@ -1172,7 +1172,7 @@ class Bounds(unittest.TestCase):
 
     def test_many_open_steps(self) -> None:
         # Were one of these events not judged in constant time, the long form would take minutes.
-        steps = rounds(1000, 20_000)
+        steps = rounds(500, 20_000)
         for same_name in (True, False):
             for options in ({}, {"token_scope": "step", "match_output": True}):
                 checker = checker_of({**options, "allow": ["step-overlap"]})
@@ -1193,7 +1193,7 @@ class Bounds(unittest.TestCase):
                     self.assertEqual(checker.outcome, Outcome.COMPLETED)
 
     def test_many_violations_among_many_open_steps(self) -> None:
-        steps = rounds(1000, 20_000)
+        steps = rounds(500, 20_000)
         checker = StreamChecker()
         checker.feed(flow_start())
         for index in range(steps):
