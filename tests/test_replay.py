@@ -519,7 +519,8 @@ class Evicting(unittest.TestCase):
             event: Event
             if rng.random() < 0.6:
                 # Mostly legal, or a gap, a repetition, or a counter that begins again.
-                index = rng.choice((index + 1, index + 1, index + 1, index, index + 5, 1, 0))
+                indexes = (index + 1, index + 1, index + 1, index, index + 5, 1, 0)
+                index = min(rng.choice(indexes), U64_MAX)
                 event = token(index, "x" * rng.choice((0, 0, 3, 400)))
             else:
                 event = random_event(rng)
