@@ -3,11 +3,11 @@
 """The producer's side: two context managers that cannot write a broken stream.
 
 What is open is what `with` has entered. So whatever leaves the blocks, in whatever way, ends the
-steps and the flow in the stream as well. Each call does the same things in the same order: read the
-clock, which is the caller's code; ask whether the call is in place; construct the event, which
-validates it; change the state; call the sinks. What raises before the state changes leaves
-everything as it was. What comes out of a sink ends the flow, since nobody can know whether the sink
-took the event.
+steps and the flow in the stream as well. Each call that sends does the same things in the same
+order: read the clock, which is the caller's code; ask whether the call is in place; construct the
+event, which validates it; change the state; call the sinks. What raises before the state changes
+leaves everything as it was. What comes out of a sink ends the flow, since nobody can know whether
+the sink took the event.
 
 `closing` is for a run whose process was killed: it returns the events that are missing at its end.
 """
@@ -95,8 +95,8 @@ class FlowEmitter:
 
     A call that is out of place raises RuntimeError, a bad value TypeError or ValueError, a bad
     clock what it raises, or TypeError or ValueError: nothing is sent, and the emitter can be used
-    as before. Only leaving a block always sends: if the clock fails there, with the last good time
-    and as if the block had raised the clock's error, which goes on.
+    as before. Leaving a block always sends. If the clock fails then, the last good time is used,
+    the flow ends in `FlowError`, and the clock's error is raised.
 
     Whatever comes out of a sink goes on as it is and ends the flow: nothing more is sent, and
     further calls raise RuntimeError. An emitter is for one run.
@@ -122,7 +122,7 @@ class FlowEmitter:
                 )
         if not isinstance(parallel, bool):
             raise TypeError(f"parallel must be a bool, got {type(parallel).__name__}")
-        checked = FlowStart(flow_name, backend, 0)
+        checked = FlowStart(flow_name, backend, 0)  # to validate both
         self._sinks: tuple[Callable[[Event], object], ...] = sinks
         self._clock = clock
         self._is_parallel = parallel
@@ -256,7 +256,7 @@ class StepEmitter:
     """
 
     def __init__(self, flow: FlowEmitter, step_name: str, step_type: str) -> None:
-        checked = StepStart(step_name, 0, step_type, 0)
+        checked = StepStart(step_name, 0, step_type, 0)  # to validate both
         self._flow = flow
         self._step_name = checked.step_name
         self._step_type = checked.step_type

@@ -4,8 +4,8 @@
 
 print(summarize(events).steps[0].text)
 
-It takes any stream, however broken: a summary is for looking, `order` is for judging. Where the
-order is broken it goes on much as `order` does: a `FlowStart` begins anew, what comes after the
+It takes any stream, however broken; use `order` to check one. Where the order is broken it goes on
+much as `order` does: a `FlowStart` begins anew, what comes after the
 terminator does not count, and the events of a step that is not open make one without a start.
 """
 
@@ -229,7 +229,7 @@ class FlowSummary:
         step.started_ms = event.timestamp_ms
 
     def _complete_step(self, event: StepComplete) -> None:
-        step = self._step(event.step_name)
+        self._step(event.step_name)  # opens one if none is open
         steps = self._open[event.step_name]
         index = event.step_index if event.step_index in steps else next(reversed(steps))
         step = steps.pop(index)
