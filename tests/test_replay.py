@@ -321,6 +321,11 @@ class After(unittest.TestCase):
         for id in malformed:
             self.assert_unknown(log, id, f"expected an id of this run, such as '17', got {id!r}")
 
+    def test_a_long_id_is_cut_in_the_text(self) -> None:
+        for length, shown in ((60, repr("x" * 60)), (61, repr("x" * 60) + "…")):
+            text = f"expected an id of this run, such as '17', got {shown}"
+            self.assert_unknown(ReplayLog(), "x" * length, text)
+
     def test_the_stream_id_is_part_of_the_id(self) -> None:
         for limit in (None, 1):
             log = log_of(*map(token, range(1, 6)), stream_id="run:7", max_events=limit)
