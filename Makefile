@@ -24,8 +24,9 @@ test-pyodide: ## Run the tests on CPython 3.14 in WebAssembly; needs node, npm a
 verify: ## Check this copy against the corpus
 	$(PYTHON) -m axon_events verify
 
-vendor: ## Copy the package and the corpus: make vendor DEST=path [FORCE=1]
-	@$(PYTHON) -m tools.vendor $(if $(filter 1,$(FORCE)),--force) -- "$$DEST"
+vendor: ## Copy the package into a repository: make vendor DEST=path [CLI=1 | ONLY="order sse"] [FORCE=1]
+	@$(PYTHON) -m tools.vendor $(if $(filter 1,$(CLI)),--cli) $(if $(filter 1,$(FORCE)),--force) \
+		--only="$$ONLY" -- "$$DEST"
 
 corpus: ## Let the reference write what it writes into the corpus
 	$(REFERENCE) write corpus

@@ -2,31 +2,42 @@
 # Copyright (c) 2026 the axon_events authors
 """The channel: an unbounded stream of events from producers in any thread to one receiver.
 
-Two things must never happen, an event that is lost and an end that is not noticed, and both
-sides must stand the collector, which can run a finalizer, which can send, in the middle of
-either. So nothing but the checker needs a lock. All else is single steps that no thread and no
-finalizer can get into, in an order that leaves no gap:
+sender, receiver = channel()
+with sender:                                    # in the producer's thread or task
+    sender.send(event)
+for event in receiver: ...                      # or: async for event in receiver
 
-- Events go through a `SimpleQueue`, whose `put` is such a step. None in it means: see `ends`.
-- Whoever ends the stream appends to the list `ends` before it puts that None. What stands first
-  there is how the stream ended, with the terminator, which so cannot be followed by anything.
-- A sender queues an event, then looks for a waiter and for an end. The receiver sets its waiter,
-  then looks for an event again. Whichever is later sees the other.
+A sender judges and queues an event while it holds the channel's lock, so events arrive in the order
+in which they were judged. `end` says how the stream ended; it is set after the last event was
+queued, and a None in the queue then wakes a thread that waits there.
 
-The checker judges one event at a time; what comes in the middle of that waits for its turn.
+Finalizers and signal handlers may run in the middle of any of this. So the lock is reentrant, a
+`send` inside another one of its thread is refused, and a receiver that is closed or goes takes no
+lock. Not promised: two threads, each in a `send` in which a finalizer sends into the channel of the
+other, may wait for each other for ever.
 """
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
-from typing import Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from ._catalog import EVENT_TYPES, Event
-from ._turns import LoopWaiter, Turns
+from ._wait import LoopWaiter
 from .order import StreamChecker, TruncatedStream, Violation, checker_of
 
+if TYPE_CHECKING:
+    import asyncio
+
 __all__ = ["ChannelClosed", "Receiver", "Sender", "channel"]
+
+_EVENTS: Final = frozenset(EVENT_TYPES.values())
+_NESTED: Final = (
+    "send was called inside another send of this thread, by a finalizer or a signal handler:"
+    " set a flag or fill a queue there, and send after that"
+)
 
 
 class ChannelClosed(RuntimeError):  # noqa: N818  # named for what it is, like EOFError
@@ -36,7 +47,7 @@ class ChannelClosed(RuntimeError):  # noqa: N818  # named for what it is, like E
 def channel(*, check: bool | StreamChecker = True) -> "tuple[Sender, Receiver]":
     """Return the two ends of a new stream, which holds any number of events.
 
-    - `check`: whether each event is held against the receiver's invariant before it is sent; a
+    - `check`: whether `send` refuses an event that breaks the receiver's invariant; a
       `StreamChecker` to use that one, which then belongs to the channel.
 
     Raises TypeError for any other `check`, ValueError for a checker whose stream has ended.
@@ -48,9 +59,9 @@ def channel(*, check: bool | StreamChecker = True) -> "tuple[Sender, Receiver]":
 class Sender:
     """The producers' end of a stream, made by `channel`; for any number of threads.
 
-    It closes after a terminator, when its `with` block is left (the way to use it: a producer
-    that dies so ends its stream), and at the latest when nobody has it any more. A stream that is
-    closed without a terminator is truncated, and its receiver learns that.
+    It closes after a terminator, when its `with` block is left (the way to use it: a producer that
+    dies ends its stream), and at the latest when its last reference goes. A stream that was closed
+    without a terminator is truncated, and its receiver learns that.
     """
 
     __slots__ = ("__weakref__", "_stream")
@@ -59,28 +70,54 @@ class Sender:
         self._stream = stream
 
     def send(self, event: Event) -> None:
-        """Send an event; never waits for the receiver, so it is fit for a running event loop.
+        """Send an event; never waits for the receiver, so a running event loop may call it.
 
-        Raises OrderError if the event breaks the invariant, TypeError if it is no event (neither
-        is sent), and ChannelClosed if the stream has ended or nobody listens. What a finalizer or
-        a signal handler sends in the middle of another `send` of its thread is judged after that;
-        if it is refused then, it is reported through `sys.unraisablehook`.
+        Raises OrderError if the event breaks the invariant, TypeError if it is no event, and
+        RuntimeError if a finalizer or a signal handler calls this inside another `send` of its
+        thread; the event is not sent then, and the other one goes on. Raises ChannelClosed if the
+        stream has ended or nobody listens.
         """
+        if type(event) not in _EVENTS:
+            raise TypeError(f"send takes an event, got {type(event).__name__}")
         stream = self._stream
-        if type(event) in stream.unchecked:
+        if stream.checker is None and stream.end is _OPEN and not event.is_terminator:
+            # Nothing is judged, and queueing is a single step: nothing can be inside this `send`.
             stream.queue.put(event)
             if (waiter := stream.waiter) is not None:
                 waiter.wake()
-            if not stream.unchecked:  # ended meanwhile, and the event may have come after that
-                raise stream.closed()
-        elif type(event) in _EVENTS:
-            stream.call(stream.take, event)
-        else:
-            raise TypeError(f"send takes an event, got {type(event).__name__}")
+            if stream.end is not _OPEN:  # ended meanwhile, and maybe before the event was queued
+                raise ChannelClosed(stream.end.text)
+            return
+        with stream.lock:
+            if stream.is_sending:
+                raise RuntimeError(_NESTED)
+            try:
+                stream.is_sending = True
+                if stream.end is not _OPEN:
+                    raise ChannelClosed(stream.end.text)
+                if stream.checker is not None:
+                    stream.checker.require(event)
+                if event.is_terminator:
+                    text = f"the stream has ended by {event.kind}: use a new channel for another"
+                    stream.finish(_End(f"{text} flow", terminator=event))
+                else:
+                    stream.put(event)
+            finally:
+                stream.is_sending = False
+                if stream.is_closing:
+                    stream.close()
 
     def close(self) -> None:
-        """End the stream, truncated if no terminator was sent; again, do nothing."""
-        self._stream.call(self._stream.take, None)
+        """End the stream, truncated if no terminator was sent; again, do nothing.
+
+        Inside a `send` of this thread, the stream ends after that `send`.
+        """
+        stream = self._stream
+        with stream.lock:
+            if stream.is_sending:
+                stream.is_closing = True
+            else:
+                stream.close()
 
     def __enter__(self) -> "Sender":
         return self
@@ -92,112 +129,127 @@ class Sender:
         # The end of a copy would be the end of the stream.
         raise TypeError(f"a {type(self).__name__} can be neither copied nor pickled")
 
-    def __del__(self) -> None:
-        if hasattr(self, "_stream"):  # not if its construction failed
+    # A default argument, since the module's globals may go before the last finalizer runs.
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not is_finalizing() and hasattr(self, "_stream"):  # not if `__init__` failed
             self.close()
 
 
 class Receiver:
     """The receiver's end of a stream, made by `channel`.
 
-    In a thread, `for event in receiver` or `recv`; in asyncio, `async for event in receiver` or
-    `recv_async`. The events end after the terminator. If the sender closed without one, each
-    receive raises TruncatedStream instead, unless the channel does not check that. Only one
-    receive may wait at a time: another one raises RuntimeError.
+    In a thread, use `for event in receiver` or `recv`; in asyncio, `async for event in receiver` or
+    `arecv`. The events end after the terminator. If the sender closed without one, each receive
+    raises TruncatedStream instead, unless the channel does not check that. Only one receive may
+    wait at a time: another one raises RuntimeError.
     """
 
-    __slots__ = ("__weakref__", "_claims", "_closed", "_poll", "_stream")
+    __slots__ = ("__weakref__", "_is_closed", "_is_finished", "_queue", "_stream", "_wait")
 
     def __init__(self, stream: "_Stream") -> None:
         self._stream = stream
-        # The queue's `get_nowait`; while a receive waits, `_busy`; after the end, `_ended`.
-        self._poll: Callable[[], Event | None] = stream.queue.get_nowait
-        self._claims: list[object] = []  # the first one waits; appending is a single step
-        self._closed = False
+        self._queue = stream.queue
+        self._wait: _Wait | None = None
+        self._is_finished = False  # nothing is taken out of the queue any more
+        self._is_closed = False  # and that is because of `close`
 
     def recv(self, timeout: float | None = None) -> Event | None:
         """Wait for the next event and return it; None after the end.
 
         - `timeout`: how long to wait, in seconds; None as long as it takes, 0 not at all.
 
-        Raises TimeoutError if none came, TruncatedStream, ChannelClosed if this receiver has
+        Raises TimeoutError if no event came, TruncatedStream, ChannelClosed if this receiver has
         been closed, and RuntimeError if another receive is waiting.
         """
-        try:
-            return self._poll() or self._finish()
-        except Empty:
-            pass  # and wait outside of this handler: what is raised there has other causes
+        if self._is_finished:
+            return self._finish()
+        if self._wait is None:
+            try:
+                return self._queue.get_nowait() or self._finish()
+            except Empty:
+                pass  # and wait below, so that no later error is chained to this one
         if timeout is not None:
             timeout = min(max(timeout, 0), threading.TIMEOUT_MAX)
         with self._waiting():
+            is_open = self._stream.end is _OPEN  # or nothing comes that would end the wait
             try:
-                event = self._stream.queue.get(timeout=timeout)
+                event = self._queue.get(is_open, timeout)
             except Empty:
-                raise TimeoutError(f"no event came within {timeout} s") from None
+                if is_open:
+                    raise TimeoutError(f"no event came within {timeout} s") from None
+                event = None
         return event or self._finish()
 
-    async def recv_async(self) -> Event | None:
+    async def arecv(self) -> Event | None:
         """Wait for the next event and return it; None after the end. Cancelling loses no event.
 
-        Raises TruncatedStream, ChannelClosed if this receiver has been closed, and RuntimeError
-        if another receive is waiting.
+        Raises TruncatedStream, ChannelClosed if this receiver has been closed, and RuntimeError if
+        another receive is waiting.
         """
-        try:
-            return self._poll() or self._finish()
-        except Empty:
-            pass
+        if self._is_finished:
+            return self._finish()
+        if self._wait is None:
+            try:
+                return self._queue.get_nowait() or self._finish()
+            except Empty:
+                pass
         import asyncio  # here, since threads do not need it
 
         loop = asyncio.get_running_loop()
         stream = self._stream
-        with self._waiting():
-            while stream.queue.empty():
+        event = None
+        with self._waiting(loop):
+            while stream.is_empty():
                 waiter = stream.waiter = LoopWaiter(loop)
-                if stream.queue.empty():  # still so, now that senders see the waiter
+                if stream.is_empty():  # still, now that senders see the waiter
                     await waiter.future
-            event = stream.queue.get_nowait()  # after the last await, so not lost if cancelled
+            with suppress(Empty):  # the stream has ended
+                event = self._queue.get_nowait()  # after the last await, so not lost if cancelled
         return event or self._finish()
 
     @contextmanager
-    def _waiting(self) -> Iterator[None]:
-        """Be the one receive that waits."""
-        claim = object()
+    def _waiting(self, loop: "asyncio.AbstractEventLoop | None" = None) -> Iterator[None]:
+        """Be the one receive that waits.
+
+        - `loop`: in which it waits; None for a thread.
+        """
+        wait = _Wait(loop)
         try:
-            self._claims.append(claim)
-            if self._claims[0] is not claim:
-                _busy()
-            self._poll = _busy
+            with self._stream.lock:
+                if self._wait is not None and not self._wait.is_lost:
+                    raise RuntimeError(
+                        "another receive is waiting: a stream has one receiver, which takes one"
+                        " event at a time"
+                    )
+                self._wait = wait
             yield
         finally:
-            if self._claims[:1] == [claim]:
-                self._stream.waiter = None
-                self._poll = self._stream.queue.get_nowait
-            with suppress(ValueError):  # an interrupt came before the claim
-                self._claims.remove(claim)
+            self._end_wait(wait)
+
+    def _end_wait(self, wait: "_Wait") -> None:
+        # If it is lost, another receive may be about to take its place.
+        if self._wait is wait and not wait.is_lost:
+            self._wait = self._stream.waiter = None
 
     def _finish(self) -> Event | None:
         """Return the terminator, once; then None, or raise what the end was instead."""
-        end = self._stream.ends[0]
-        first = self._poll is not _ended
-        if first:
-            self._poll = _ended
-            # Should another receive have begun to wait, after this one looked: it ends as well.
-            self._stream.end(end)
-        if self._closed:
+        if self._is_closed:
             raise ChannelClosed("this Receiver has been closed: receive first, close() then")
+        is_first = not self._is_finished
+        self._is_finished = True
+        end = self._stream.end
+        if is_first:
+            # Another receive may have begun to wait meanwhile: that one ends as well.
+            self._stream.finish(end)
         if end.violation is not None:
             raise TruncatedStream(end.violation)
-        return end.terminator if first else None
+        return end.terminator if is_first else None
 
     def close(self) -> None:
         """Stop listening: drop what was not received, and let each `send` raise ChannelClosed."""
-        if self._poll is not _ended:
-            self._closed = True
-        self._stream.end(_NOBODY_LISTENS)
-        with suppress(Empty):
-            while True:
-                self._stream.queue.get_nowait()
-        self._stream.end(_NOBODY_LISTENS)  # again: its None has been dropped as well
+        if not self._is_finished:
+            self._is_closed = self._is_finished = True
+        self._stream.desert()
 
     def __iter__(self) -> "Receiver":
         return self
@@ -212,7 +264,7 @@ class Receiver:
         return self
 
     async def __anext__(self) -> Event:
-        event = await self.recv_async()
+        event = await self.arecv()
         if event is None:
             raise StopAsyncIteration
         return event
@@ -227,19 +279,23 @@ class Receiver:
         # The end of a copy would be the end of the stream.
         raise TypeError(f"a {type(self).__name__} can be neither copied nor pickled")
 
-    def __del__(self) -> None:
-        if hasattr(self, "_stream"):  # not if its construction failed
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not is_finalizing() and hasattr(self, "_stream"):  # not if `__init__` failed
             self.close()
 
 
-def _busy() -> NoReturn:
-    raise RuntimeError(
-        "another receive is waiting: a stream has one receiver, which takes one event at a time"
-    )
+class _Wait:
+    """A receive that waits, in an event loop or, if that is None, in a thread."""
 
+    __slots__ = ("_loop",)
 
-def _ended() -> None:
-    """Stand for the queue after the end."""
+    def __init__(self, loop: "asyncio.AbstractEventLoop | None") -> None:
+        self._loop = loop
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the loop has been closed, so that the wait will never end."""
+        return self._loop is not None and self._loop.is_closed()
 
 
 class _End(NamedTuple):
@@ -250,66 +306,63 @@ class _End(NamedTuple):
     violation: Violation | None = None
 
 
-_NOBODY_LISTENS: Final = _End(
+_OPEN: Final = _End("")
+_DESERTED: Final = _End(
     "the Receiver has been closed or dropped: nobody listens any more, stop producing"
 )
-_EVENTS: Final = frozenset(EVENT_TYPES.values())
-_NOT_TERMINATORS: Final = frozenset(cls for cls in _EVENTS if not cls.is_terminator)
-_NONE: Final[frozenset[type[Event]]] = frozenset()
-
-
-_Take = Callable[[Event | None], None]
-_Call = Callable[[_Take, Event | None], None]
-
-
-def _at_once(take: _Take, event: Event | None) -> None:
-    take(event)
 
 
 class _Stream:
-    """What the two ends share."""
+    """What the two ends share.
 
-    __slots__ = ("_checker", "call", "ends", "queue", "unchecked", "waiter")
+    - `lock`: held to judge and queue an event, to close, and to begin to wait for an event.
+    - `queue`: the events, without the terminator; a None in it says to look at `end`.
+    - `is_sending`: whether the thread that has the lock is inside a `send`.
+    - `is_closing`: whether the stream is to end after that `send`.
+    """
+
+    __slots__ = ("checker", "end", "is_closing", "is_sending", "lock", "queue", "waiter")
 
     def __init__(self, checker: StreamChecker | None) -> None:
-        self._checker = checker
-        # How to call `take`: in turns, each a judgement and queueing what was judged; at once if
-        # nothing is judged.
-        self.call: _Call = _at_once if checker is None else Turns().call
+        self.checker = checker
+        self.lock = threading.RLock()
         self.queue: SimpleQueue[Event | None] = SimpleQueue()
         self.waiter: LoopWaiter | None = None
-        self.ends: list[_End] = []
-        # The types of the events that need only be queued; none any more after the end.
-        self.unchecked = _NOT_TERMINATORS if checker is None else _NONE
+        self.end = _OPEN
+        self.is_sending = False
+        self.is_closing = False
 
-    def take(self, event: Event | None) -> None:
-        """Judge and queue an event, or None for the end."""
-        if event is None:
-            violations = [] if self._checker is None else self._checker.close()
+    def is_empty(self) -> bool:
+        """Return whether a receive has to wait."""
+        return self.queue.empty() and self.end is _OPEN
+
+    def close(self) -> None:
+        """End the stream by its sender, if it is open."""
+        terminator, violations = None, []
+        if self.checker is not None:
+            # An interrupt may have stopped `send` after its terminator was judged.
+            terminator, violations = self.checker.terminator, self.checker.close()
+        end = self.end
+        if end is _OPEN:
             text = "the Sender has been closed: send first, close() or leave its `with` block then"
-            self.end(_End(text, violation=violations[0] if violations else None))
-            return
-        if self.ends:
-            raise self.closed()
-        if self._checker is not None:
-            self._checker.require(event)
-        if event.is_terminator:
-            text = f"the stream has ended by {event.kind}: use a new channel for another flow"
-            if not self.end(_End(text, terminator=event)):
-                raise self.closed()
-        else:
-            self.queue.put(event)
-            if (waiter := self.waiter) is not None:
-                waiter.wake()
+            end = _End(text, terminator, violations[0] if violations else None)
+        self.finish(end)  # in any case, since an interrupt may have kept `send` from waking
 
-    def end(self, end: _End) -> bool:
-        """End the stream, and return whether this is its end; may be done again."""
-        self.ends.append(end)
-        self.unchecked = _NONE
-        self.queue.put(None)
+    def desert(self) -> None:
+        """End the stream by its receiver, if it is open, and drop what is queued."""
+        if self.end is _OPEN:
+            self.end = _DESERTED
+        with suppress(Empty):
+            while True:
+                self.queue.get_nowait()
+        self.finish(self.end)
+
+    def finish(self, end: _End) -> None:
+        """Set how the stream ended, and wake the receiver."""
+        self.end = end
+        self.put(None)
+
+    def put(self, event: Event | None) -> None:
+        self.queue.put(event)
         if (waiter := self.waiter) is not None:
             waiter.wake()
-        return self.ends[0] is end
-
-    def closed(self) -> ChannelClosed:
-        return ChannelClosed(self.ends[0].text)

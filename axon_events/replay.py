@@ -6,37 +6,36 @@ log = ReplayLog(stream_id="run-7", max_bytes=2**20)
 with FlowEmitter(log.append, flow_name="Report", backend="anthropic") as flow: ...
 
 try:
-    frames = log.follow(request.headers.get("Last-Event-ID"))
+    frames = await log.afollow(request.headers.get("Last-Event-ID"))
 except CursorExpired: ...                       # 410
 except CursorUnknown: ...                       # 404
 async for piece in frames: await response.write(piece)
 
-Frames are numbered from 0. Only `append` and `close` change the log, one at a time, and each shows
-what it did by setting one name: `_newest`, how many frames there are and whether more may come,
-and `_oldest`, where those that are kept begin. So whoever reads finds the log as it was before or
-as it is after, also where an interrupt comes. All else only reads: one of the two, and then frames
-by their number, where one that is not there has been evicted. So it needs no lock, and it may run
-in the middle of anything, as what the collector runs does.
+Frames are numbered from 0. Only `append` and `close` change the log, one at a time under its lock.
+Each does so by setting one attribute: `_newest` says how many frames there are and whether more may
+come, `_oldest` where those that are kept begin. So a reader sees the log as it was before or as it
+is after, also where an interrupt stops `append`. Readers and followers take no lock, so they may
+run, and go, in the middle of anything: they read one of the two, and then frames by their number. A
+number that has no frame has been evicted.
 
-`_frames` has the frames that are kept, by number. `_following` finds where an id goes on, and so
-has one entry more: that of the last frame evicted, or before that the empty id, the beginning.
+`_frames` has the frames that are kept, by number. `_number_after_id` has the number of the frame
+after each id; its oldest entry is for the last frame evicted or, before that, for the empty id.
 
-Who waits for a frame enters into `_waiters`, then looks whether `_newest` is still the same.
-`append` sets `_newest`, then looks for waiters. Whichever is later sees the other. Who takes the
-frame between the two, and waits for the next one at once, is woken for nothing and looks again.
+A follower that has to wait enters `_waiters`, then looks whether `_newest` is still the same.
+`append` sets `_newest`, then wakes the waiters. So no wake-up is lost: either the follower sees the
+new frame, or `append` sees the waiter.
 """
 
 import math
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Generator
-from functools import partial
+from collections.abc import AsyncIterator, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple, NoReturn
 
 from ._catalog import Event, FlowExecutionEvent
 from ._checked import U64_MAX, format_int
-from ._turns import LoopWaiter, Turns
+from ._wait import LoopWaiter
 from .sse import Encoder
 
 __all__ = ["CursorExpired", "CursorUnknown", "ReplayLog"]
@@ -45,6 +44,10 @@ __all__ = ["CursorExpired", "CursorUnknown", "ReplayLog"]
 _PIECE_BYTES: Final = 64 * 2**10
 
 _CLOSED: Final = "the ReplayLog has been closed: append first, close() then"
+_NESTED: Final = (
+    "append was called inside another append of this thread, by a finalizer or a signal handler:"
+    " set a flag or fill a queue there, and append after that"
+)
 _CURSOR: Final = re.compile(r"(0|[1-9][0-9]{0,19})(?:\.([1-9][0-9]{0,19}))?")
 
 
@@ -84,7 +87,7 @@ class _Oldest(NamedTuple):
 class ReplayLog:
     """The frames of a run, each encoded once; for any number of threads and followers.
 
-    - `stream_id`: names the run in each frame's id, as of `sse.Encoder`. With it, an id of another
+    - `stream_id`: names the run in each frame's id, as for `sse.Encoder`, so that an id of another
       run is recognised.
     - `max_events`: how many frames are kept, from 1; None for all.
     - `max_bytes`: how many bytes of frames are kept, from 1; None for all.
@@ -102,55 +105,82 @@ class ReplayLog:
         max_events: int | None = None,
         max_bytes: int | None = None,
     ) -> None:
-        self._turns = Turns()  # one is to encode a frame and keep it
+        self._lock = threading.RLock()  # held to encode a frame and keep it, and to close
+        self._is_appending = False  # the thread that has the lock is inside an `append`
+        self._is_closing = False  # after that `append`
         self._encoder = Encoder(stream_id)
         self._prefix = self._encoder._prefix
         self._max_events = _limit("max_events", max_events)
         self._max_bytes = _limit("max_bytes", max_bytes)
         self._frames: dict[int, tuple[str, bytes]] = {}
-        self._following = {"": 0}  # of an id, the number of the frame after it
+        self._number_after_id = {"": 0}  # of an id, the number of the frame after it
         self._newest = _Newest(0, 0, "", None)
         self._oldest = _Oldest(0, 0, "", "")
-        self._waiters: dict[Callable[[], object], None] = {}  # what wakes them; as an ordered set
+        self._waiters: dict[_Waiter, None] = {}  # an ordered set
+
+    @classmethod
+    def load(cls, events: Iterable[Event], *, stream_id: str | None = None) -> "ReplayLog":
+        """Return a log of recorded events, which gives each the id that it had before.
+
+        - `events`: a run's events in order, from the first on.
+        - `stream_id`: as when the run was recorded.
+
+        The log takes more events unless there was a terminator. Raises what the constructor and
+        `append` raise.
+        """
+        log = cls(stream_id=stream_id)
+        for event in events:
+            log.append(event)
+        return log
 
     def append(self, event: Event) -> str:
         """Encode an event, keep its frame, wake the followers, and return the frame's id.
 
         This is a sink for a `FlowEmitter`. Raises TypeError for anything but an event, and
-        RuntimeError after a terminator or `close`. What a finalizer or a signal handler appends
-        in the middle of another `append`, or of a `Sender.send`, of its thread is taken after
-        that: then the id is not known yet, and the empty string is returned; if it is refused,
-        that is reported through `sys.unraisablehook`.
+        RuntimeError after a terminator or `close`, or if a finalizer or a signal handler calls this
+        inside another `append` of its thread; the event is not taken then.
         """
         if not isinstance(event, FlowExecutionEvent):
             raise TypeError(f"append takes an event, got {type(event).__name__}")
-        return self._turns.call(self._take, event) or ""
+        with self._lock:
+            if self._is_appending:
+                raise RuntimeError(_NESTED)
+            try:
+                self._is_appending = True
+                return self._take(event)
+            finally:
+                self._is_appending = False
+                if self._is_closing:
+                    self._close()
 
     def close(self) -> None:
         """End the log: no more can be appended, and followers end after the last frame.
 
-        Those that wait are woken, and end at once.
-
-        Again, or after a terminator, do nothing.
+        Those that wait are woken, and end at once. Does nothing after the end. Inside an `append`
+        of this thread, the log ends after that `append`.
         """
-        self._turns.call(self._take, None)
+        with self._lock:
+            if self._is_appending:
+                self._is_closing = True
+            else:
+                self._close()
 
     @property
     def ended(self) -> bool:
         """Whether nothing will be appended any more, after a terminator or `close`.
 
-        If so, and `after(id)` is then empty, who has that id has everything: a server tells an
-        EventSource by status 204 not to come again.
+        If so, and `after(id)` is then empty, a client with that id has everything: status 204 tells
+        an EventSource not to come again.
         """
         return self._newest.end is not None
 
-    def _take(self, event: Event | None) -> str:
+    def _close(self) -> None:
+        if self._newest.end is None:
+            self._newest = self._newest._replace(end=_CLOSED)
+        self._wake()  # in any case, since an interrupt may have kept `append` from it
+
+    def _take(self, event: Event) -> str:
         newest = self._newest
-        if event is None:
-            if newest.end is None:
-                self._newest = newest._replace(end=_CLOSED)
-            self._wake()  # also after a terminator: an interrupt may have kept `append` from it
-            return ""
         if newest.end is not None:
             raise RuntimeError(newest.end)
         frame = self._encoder.encode(event)
@@ -159,7 +189,7 @@ class ReplayLog:
         if event.is_terminator:
             end = f"the stream has ended by {event.kind}: use a new ReplayLog for another run"
         self._frames[newest.total] = id, frame
-        self._following[id] = newest.total + 1
+        self._number_after_id[id] = newest.total + 1
         self._newest = newest = _Newest(newest.total + 1, newest.bytes + len(frame), id, end)
         while (kept := newest.total - self._oldest.number) > 1 and (
             kept > self._max_events or newest.bytes - self._oldest.bytes > self._max_bytes
@@ -174,77 +204,55 @@ class ReplayLog:
         next_id = self._frames[oldest.number + 1][0]
         self._oldest = _Oldest(oldest.number + 1, oldest.bytes + len(frame), next_id, id)
         del self._frames[oldest.number]
-        del self._following[oldest.evicted]
+        del self._number_after_id[oldest.evicted]
 
     def _wake(self) -> None:
-        for wake in list(self._waiters):
-            wake()
+        for waiter in list(self._waiters):
+            waiter.wake()
             # Only now, so that whoever an error leaves unwoken is woken by the next event.
-            self._waiters.pop(wake, None)
+            self._waiters.pop(waiter, None)
 
-    def after(self, id: str | None) -> bytes:
+    def after(self, id: str | None = None) -> bytes:
         """Return all frames after the one with an id, as they are now; empty if there are none.
 
-        - `id`: what the client sent as `Last-Event-ID`; None and the empty string mean that it
-          has nothing yet.
+        - `id`: what the client sent as `Last-Event-ID`; None or an empty one if it has nothing yet.
 
         Raises CursorExpired if a frame that was asked for has been evicted: the id of the last
         evicted frame still works, a well-formed one below it does not, and the beginning does not
         once there is one. Raises CursorUnknown if this run never gave the id: it is another run's,
         one with a stream id where the log has none, or the other way round, malformed, or from the
-        future. Raises TypeError if it is neither a str nor None. No search is made for it.
+        future. Raises TypeError if it is neither a str nor None. The id is found in constant time.
         """
         return self._read(self._number_after(id), id or "", math.inf)[0]
 
-    def follow(self, id: str | None, *, keep_alive: float | None = 15.0) -> "_Follower":
-        """Return an asynchronous iterator over the frames after an id, until the end of the log.
+    def follow(
+        self, id: str | None = None, *, keep_alive: float | None = 15.0
+    ) -> "_ThreadFollower":
+        """Return an iterator, for a thread, over the frames after an id until the end of the log.
 
         It gives the frames that are kept, then waits for each as it comes, without polling.
 
-        - `id`: as of `after`.
-        - `keep_alive`: after how many seconds without a frame, above 0, a comment comes, which
+        - `id`: as for `after`.
+        - `keep_alive`: after how many seconds without a frame, above 0, it gives a comment, which
           keeps the connection open; None for never.
 
         Each item is one or more whole frames. The call itself raises what `after` raises, and
-        TypeError or ValueError for another `keep_alive`. The iterator raises CursorExpired if the
-        frame that is its next has been evicted, and RuntimeError if another task waits for an item
-        of it. A cancelled wait leaves nothing behind and loses nothing: the next one goes on. After
-        `aclose()` there are no more items.
+        TypeError or ValueError for another `keep_alive`. The iterator raises CursorExpired if its
+        next frame has been evicted, and RuntimeError if another thread waits for an item of it. It
+        goes on after an interrupt, and loses nothing. After `close()` there are no more items; a
+        thread that waits for one is woken.
         """
-        seconds = _seconds(keep_alive)
-        return _Follower(self, self._number_after(id), id or "", seconds)
+        return _ThreadFollower(self, id, keep_alive)
 
-    def follow_sync(
-        self, id: str | None, *, keep_alive: float | None = 15.0
-    ) -> Generator[bytes, None, None]:
-        """Return the same as `follow`, for a thread: a generator, which an exception ends."""
-        seconds = _seconds(keep_alive)
-        return self._follow_sync(self._number_after(id), id or "", seconds)
+    async def afollow(
+        self, id: str | None = None, *, keep_alive: float | None = 15.0
+    ) -> "_LoopFollower":
+        """Return the same as `follow`, asynchronous, for asyncio; it has `aclose()`.
 
-    def _follow_sync(
-        self, number: int, id: str, keep_alive: float | None
-    ) -> Generator[bytes, None, None]:
-        while True:
-            newest = self._newest
-            if number < newest.total:
-                piece, number, id = self._read(number, id, _PIECE_BYTES)
-                yield piece
-            elif newest.end is not None:
-                return
-            elif not self._woken_sync(newest, keep_alive):
-                yield self._encoder.keep_alive()
-
-    def _woken_sync(self, newest: _Newest, timeout: float | None) -> bool:
-        """Wait until `_newest` may be another; return False if that took too long."""
-        queue: SimpleQueue[bool] = SimpleQueue()  # whose `put` may come in the middle of its `get`
-        wake = partial(queue.put, True)
-        try:
-            self._waiters[wake] = None
-            return self._newest is not newest or queue.get(timeout=timeout)
-        except Empty:
-            return False
-        finally:
-            self._waiters.pop(wake, None)
+        Awaiting this call raises what calling `follow` raises. The iterator goes on after a wait
+        that was cancelled, and loses nothing.
+        """
+        return _LoopFollower(self, id, keep_alive)
 
     def _read(self, number: int, id: str, size: float) -> tuple[bytes, int, str]:
         """Return the frames from that number on, the number after them, and the id of the last.
@@ -271,7 +279,7 @@ class ReplayLog:
         elif not isinstance(id, str):
             raise TypeError(f"id must be a str or None, got {type(id).__name__}")
         id = str.__str__(id)
-        number = self._following.get(id)
+        number = self._number_after_id.get(id)
         if number is not None:
             return number
         cursor = (0, 0) if id == "" else self._cursor(id)
@@ -306,30 +314,108 @@ class ReplayLog:
         raise TypeError("a ReplayLog can be neither copied nor pickled")
 
 
-class _Follower(AsyncIterator[bytes]):
-    """What `follow` returns: no generator, since an exception, so also a cancel, would end it."""
+class _ThreadWaiter:
+    """One wait in a thread; for threads what `LoopWaiter` is for event loops."""
 
-    def __init__(self, log: ReplayLog, number: int, id: str, keep_alive: float | None) -> None:
+    is_lost = False
+
+    def __init__(self) -> None:
+        # A SimpleQueue, since a signal handler may `put` in the middle of its thread's `get`.
+        self._queue: SimpleQueue[bool] = SimpleQueue()
+
+    def wake(self) -> None:
+        self._queue.put(True)
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait, and return whether `wake` ended that."""
+        try:
+            return self._queue.get(timeout=timeout)
+        except Empty:
+            return False
+
+
+_Waiter = _ThreadWaiter | LoopWaiter
+
+
+class _Follower:
+    """Where a follower stands in its log: all that does not differ in threads and in loops.
+
+    It is no generator, since an exception, so also a cancellation, would end that.
+    """
+
+    def __init__(self, log: ReplayLog, id: str | None, keep_alive: float | None) -> None:
+        self._keep_alive = _seconds(keep_alive)
         self._log = log
-        self._number = number  # of the next frame
-        self._id = id  # of the last one
-        self._keep_alive = keep_alive
-        self._waiter: LoopWaiter | None = None
-        self._closed = False
+        self._number = log._number_after(id)  # of the next frame
+        self._id = id or ""  # of the last one
+        self._waiter: _Waiter | None = None
+        self._is_closed = False
+
+    def _next(self) -> "bytes | _Newest":
+        """Return the next frames; none at the end; if they have yet to come, the log's new end."""
+        if self._waiter is not None and not self._waiter.is_lost:
+            raise RuntimeError(
+                "another wait for this follower's next item: call follow once for each who follows"
+            )
+        newest = self._log._newest
+        if self._is_closed:
+            return b""
+        if self._number < newest.total:
+            piece, self._number, self._id = self._log._read(self._number, self._id, _PIECE_BYTES)
+            return piece
+        return newest if newest.end is None else b""
+
+    def _enter(self, waiter: _Waiter, newest: _Newest) -> bool:
+        """Begin to wait; return whether to go on, since there is nothing new."""
+        self._waiter = waiter
+        self._log._waiters[waiter] = None
+        # Looked at only now that `append` and `_end` see the waiter.
+        return self._log._newest is newest and not self._is_closed
+
+    def _leave(self, waiter: _Waiter) -> None:
+        self._log._waiters.pop(waiter, None)
+        if self._waiter is waiter and not waiter.is_lost:
+            self._waiter = None
+
+    def _end(self) -> None:
+        self._is_closed = True
+        if (waiter := self._waiter) is not None:
+            waiter.wake()
+
+
+class _ThreadFollower(_Follower, Iterator[bytes]):
+    """What `follow` returns."""
+
+    def __next__(self) -> bytes:
+        while isinstance(item := self._next(), _Newest):
+            if not self._woken(item):
+                return self._log._encoder.keep_alive()
+        if item:
+            return item
+        raise StopIteration
+
+    def _woken(self, newest: _Newest) -> bool:
+        """Wait until `_newest` may be another; return False if that took too long."""
+        waiter = _ThreadWaiter()
+        try:
+            return not self._enter(waiter, newest) or waiter.wait(self._keep_alive)
+        finally:
+            self._leave(waiter)
+
+    def close(self) -> None:
+        """End it, also if it waits; from any thread. Does nothing the second time."""
+        self._end()
+
+
+class _LoopFollower(_Follower, AsyncIterator[bytes]):
+    """What `afollow` returns."""
 
     async def __anext__(self) -> bytes:
-        if self._waiter is not None:
-            raise RuntimeError("another anext is waiting: call follow once for each who follows")
-        log = self._log
-        while not self._closed:
-            newest = log._newest
-            if self._number < newest.total:
-                piece, self._number, self._id = log._read(self._number, self._id, _PIECE_BYTES)
-                return piece
-            if newest.end is not None:
-                break
-            if not await self._woken(newest):
-                return log._encoder.keep_alive()
+        while isinstance(item := self._next(), _Newest):
+            if not await self._woken(item):
+                return self._log._encoder.keep_alive()
+        if item:
+            return item
         raise StopAsyncIteration
 
     async def _woken(self, newest: _Newest) -> bool:
@@ -337,28 +423,20 @@ class _Follower(AsyncIterator[bytes]):
         from asyncio import get_running_loop  # here, since threads do not need it
 
         loop = get_running_loop()
-        waiters = self._log._waiters
         waiter = LoopWaiter(loop)
         timer = None
         if self._keep_alive is not None:
             timer = loop.call_later(self._keep_alive, waiter.resume, False)
-        wake = waiter.wake
         try:
-            self._waiter = waiter
-            waiters[wake] = None
-            # If it is still the same, now that `append` sees the waiter.
-            return self._log._newest is not newest or await waiter.future
+            return not self._enter(waiter, newest) or await waiter.future
         finally:
-            self._waiter = None
-            waiters.pop(wake, None)
+            self._leave(waiter)
             if timer is not None:
                 timer.cancel()
 
     async def aclose(self) -> None:
-        """End it, also if it waits; in its loop. Again, or after the end, do nothing."""
-        self._closed = True
-        if self._waiter is not None:
-            self._waiter.resume()
+        """End it, also if it waits. Does nothing the second time."""
+        self._end()
 
 
 def _limit(name: str, value: int | None) -> float:

@@ -77,7 +77,7 @@ class Host:
         python3.chmod(0o755)
         path_variable = f"{python3.parent}{os.pathsep}{os.environ['PATH']}"
         # What `make test` was told is not meant for a make inside of it.
-        told = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHON", "DEST", "FORCE")
+        told = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHON", "DEST", "FORCE", "CLI", "ONLY")
         self._environment = {k: v for k, v in os.environ.items() if k not in told}
         self._environment["PATH"] = path_variable
 

@@ -77,7 +77,7 @@ def faults(cuts: Iterable[int], stream_id: str | None, seed: int = SEED) -> Iter
     if len(sent) != COUNT:
         raise AssertionError(f"{len(sent)} events")
     log = logged(sent, stream_id)
-    stream = log.after(None)
+    stream = log.after()
     for cut in cuts:
         if cut > len(stream):
             break

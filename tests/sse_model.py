@@ -7,10 +7,15 @@ one after the other, over code points; `utf8_decode` those of the Encoding stand
 sentences are theirs. `too_large` counts the bytes of frames, which no standard does.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from .effort import rounds
+
+BOM: Final = b"\xef\xbb\xbf"
 
 _NULL, _LF, _CR, _SPACE, _COLON = 0x00, 0x0A, 0x0D, 0x20, 0x3A
-_BOM = [0xEF, 0xBB, 0xBF]
+_BOM = list(BOM)
 _REPLACEMENT = 0xFFFD
 
 
@@ -183,3 +188,11 @@ def too_large(stream: bytes, limit: int) -> int | None:
             start = after
         at = after
     return None if len(stream) - start <= limit else start
+
+
+def splits(stream: bytes) -> Iterator[list[bytes]]:
+    """Yield the stream whole, byte by byte, and in two: at some points, in the long form at all."""
+    yield [stream]
+    yield [stream[at : at + 1] for at in range(len(stream))]
+    for at in range(0, len(stream) + 1, rounds(1 + len(stream) // 8, 1)):
+        yield [stream[:at], stream[at:]]

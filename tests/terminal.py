@@ -3,12 +3,13 @@
 """The command line, run inside the test's process or in one of its own."""
 
 import contextlib
+import importlib
 import io
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,11 +27,15 @@ class Console(io.StringIO):
 
 
 class Run:
-    """One run of the command line inside this process: `status`, `out` and `err`."""
+    """One run of the command line inside this process: `status`, `out` and `err`.
+
+    `main` is that of another copy's command line, to run that one.
+    """
 
     def __init__(
         self,
         *arguments: object,
+        main: Callable[[Sequence[str]], int] = cli.main,
         stdin: bytes = b"",
         columns: int | None = None,
         err_is_terminal: bool = False,
@@ -45,11 +50,20 @@ class Run:
             mock.patch.dict(os.environ, {"COLUMNS": str(columns or 80)}),
         ):
             try:
-                self.status = cli.main([str(argument) for argument in arguments])
+                self.status = main([str(argument) for argument in arguments])
             except SystemExit as exit:
                 self.status = int(exit.code or 0)
         self.out = out.getvalue()
         self.err = err.getvalue()
+
+
+@contextlib.contextmanager
+def imported(folder: Path) -> Iterator[Any]:
+    """Give the command line of the copy in a folder, imported beside this one while it lasts."""
+    path = mock.patch.object(sys, "path", [str(folder.parent), *sys.path])
+    with path, mock.patch.dict(sys.modules):
+        importlib.invalidate_caches()
+        yield importlib.import_module(f"{folder.name}.axon_events.cli")
 
 
 def _heed_ctrl_c() -> None:

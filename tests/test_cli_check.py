@@ -15,7 +15,7 @@ from unittest import mock
 
 import axon_events
 from axon_events import Event, FlowComplete, FlowStart, StepStart, cli, order, sse, to_json
-from axon_events.cli.lines import Lines
+from axon_events.cli.recording import Lines
 
 from . import CORPUS, PACKAGE
 from .terminal import Run

@@ -4,7 +4,6 @@
 
 import re
 import signal
-import subprocess
 import sys
 import tempfile
 import unittest
@@ -13,9 +12,9 @@ from pathlib import Path
 from unittest import mock
 
 from axon_events import Event, FlowComplete, FlowStart, jsonl, sse, to_json
-from axon_events.cli import server
+from axon_events.cli import pages, player, serve
 
-from . import CORPUS, PACKAGE, ROOT, needs
+from . import CORPUS, PACKAGE, effort, needs
 from .terminal import Run, process
 
 UNSTREAMED = CORPUS / "recorded" / "unstreamed.jsonl"
@@ -31,7 +30,7 @@ class Serving(unittest.TestCase):
     """The server itself is stopped as soon as it begins."""
 
     def run_command(self, *arguments: object, stdin: bytes = b"") -> Run:
-        with mock.patch.object(server.Server, "serve_forever", side_effect=KeyboardInterrupt):
+        with mock.patch.object(pages.Server, "serve_forever", side_effect=KeyboardInterrupt):
             return Run("serve", *arguments, "--port", "0", stdin=stdin)
 
     @needs.sockets
@@ -57,14 +56,14 @@ class Serving(unittest.TestCase):
             self.assertIn("ev\\x1bil.jsonl: 2 events", self.run_command(path).out)
 
     def test_the_options_reach_the_server(self) -> None:
-        with mock.patch.object(server, "Server", side_effect=KeyboardInterrupt) as made:
+        with mock.patch.object(serve, "Server", side_effect=KeyboardInterrupt) as made:
             options = ("--drop-after", "7", "--loop", "--speed", "0", "--host", "localhost")
             Run("serve", UNSTREAMED, *options)
-        host, port, player = made.call_args.args
+        host, port, played = made.call_args.args
         self.assertEqual(
             (host, port, made.call_args.kwargs), ("localhost", 8765, {"drop_after": 7})
         )
-        self.assertEqual((player._is_loop, player.seconds), (True, 0.0))
+        self.assertEqual((played._is_loop, played.seconds), (True, 0.0))
 
     def test_a_recording_of_server_sent_events_will_do(self) -> None:
         encoder = sse.Encoder()
@@ -74,7 +73,7 @@ class Serving(unittest.TestCase):
 
 class Refusing(unittest.TestCase):
     def setUp(self) -> None:
-        serving = mock.patch.object(server.Server, "serve_forever", side_effect=AssertionError)
+        serving = mock.patch.object(pages.Server, "serve_forever", side_effect=AssertionError)
         serving.start()
         self.addCleanup(serving.stop)
 
@@ -126,8 +125,7 @@ class Refusing(unittest.TestCase):
 
     @needs.sockets
     def test_an_address_that_cannot_be_had_is_2(self) -> None:
-        player = server.Player([START])
-        with server.Server("127.0.0.1", 0, player) as taken:
+        with pages.Server("127.0.0.1", 0, player.Player([START])) as taken:
             port = taken.socket.getsockname()[1]
             run = Run("serve", UNSTREAMED, "--port", port)
         self.assertEqual((run.status, run.out), (2, ""))
@@ -142,6 +140,7 @@ class Refusing(unittest.TestCase):
 
 @needs.processes
 class Process(unittest.TestCase):
+    @effort.long_form
     @unittest.skipIf(sys.platform == "win32", "Ctrl-C reaches a process otherwise there")
     def test_it_serves_until_ctrl_c(self) -> None:
         with process("serve", "-", "--port", "0", "--speed", "0") as running:
@@ -174,13 +173,6 @@ class Process(unittest.TestCase):
                 self.assertEqual(answer.read(), b"\n")
             self.assertEqual(running.wait(), 130)
             self.assertEqual(running.stderr.read(), b"")
-
-    def test_the_other_commands_do_not_load_it(self) -> None:
-        code = f"import sys, {PACKAGE}.cli; print([m for m in sys.modules if m.startswith('http')])"
-        run = subprocess.run(
-            [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=ROOT
-        )
-        self.assertEqual((run.stdout, run.stderr), ("[]\n", ""))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import unittest
 
 from axon_events.cli.text import columns, count, escaped, fit, pad, wrap
 
+from . import effort
+
 
 class Fit(unittest.TestCase):
     def test_text_is_cut_by_the_columns_it_takes(self) -> None:
@@ -82,7 +84,7 @@ class Wrap(unittest.TestCase):
 
     def test_no_line_is_too_wide_and_nothing_but_spaces_is_lost(self) -> None:
         rng = random.Random(3)
-        for _ in range(2000):
+        for _ in range(effort.rounds(500, 2000)):
             text = "".join(rng.choice("ab日e\u0301 ") for _ in range(rng.randint(0, 40)))
             width = rng.randint(2, 12)
             wrapped = list(wrap(text, width))

@@ -1,63 +1,59 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""`verify`: what it counts, and that it names whatever is not as the reference wrote it."""
+"""`verify`: what it counts, and what it says of a copy that was edited, cut down or broken."""
 
 import argparse
 import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import unittest
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import axon_events
-from axon_events import to_json
-from axon_events.cli import vendored, verify
-from axon_events.sse import Decoder, Frame
+from axon_events.cli import record, verify
+from axon_events.cli.record import RECORD, Record, contents
 
-from . import CORPUS, PACKAGE
-from .samples import EVENTS
-from .terminal import Run
+from . import CORPUS, PACKAGE, needs
+from .corpora import LISTS, loaded, write_part
+from .terminal import Run, imported
 
-LISTS = (
-    ("corpus.json", "entries"),
-    ("decode.json", "cases"),
-    ("streams.json", "cases"),
-    ("sse.json", "decode"),
-    ("sse.json", "encode"),
-)
 VERSION = f"axon_events {axon_events.__version__}"
 
 
-def setUpModule() -> None:
-    # The copy under test may have a record; what verify says then: test_cli_vendored.
-    without_record = mock.patch.object(vendored, "edits", return_value=None)
-    without_record.start()
-    unittest.addModuleCleanup(without_record.stop)
+class Temporary(unittest.TestCase):
+    """A folder that is empty at first."""
+
+    def setUp(self) -> None:
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.root = Path(temporary.name).resolve()
 
 
-def loaded(name: str) -> Any:
-    return json.loads((CORPUS / name).read_bytes())
+class WithoutRecord(Temporary):
+    """This copy, whose record, if it has one, is not looked at."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        no_edits = mock.patch.object(record, "edits", return_value=None)
+        no_edits.start()
+        self.addCleanup(no_edits.stop)
 
 
-def part_of(name: str) -> Any:
-    """Return a file of the corpus with a tenth of its cases, of each variant one entry."""
-    return {
-        key: value[:7] + value[7::10] if isinstance(value, list) else value
-        for key, value in loaded(name).items()
-    }
+class Good(WithoutRecord):
+    """A copy without a record."""
 
-
-class Good(unittest.TestCase):
-    def counts(self) -> list[tuple[str, str, int]]:
-        recordings = sorted((CORPUS / "recorded").glob("*.jsonl"))
+    def counts(self, corpus: Path) -> list[tuple[str, str, int]]:
+        recordings = sorted((corpus / "recorded").glob("*.jsonl"))
         return [
-            *((name, what, len(loaded(name)[what])) for name, what in LISTS),
+            *(
+                (name, what, len(json.loads((corpus / name).read_bytes())[what]))
+                for name, what in LISTS
+            ),
             *(
                 (f"recorded/{path.name}", "events", path.read_bytes().count(b"\n"))
                 for path in recordings
@@ -82,14 +78,15 @@ class Good(unittest.TestCase):
             [
                 *(
                     f"{name}: {count} {shown.get(what, what)}{headers.get(name, '')}"
-                    for name, what, count in self.counts()
+                    for name, what, count in self.counts(CORPUS)
                 ),
                 f"{VERSION} agrees with the corpus",
             ],
         )
 
     def test_json_is_for_machines(self) -> None:
-        run = Run("verify", CORPUS, "--json")
+        write_part(self.root)
+        run = Run("verify", self.root, "--json")
         self.assertEqual((run.status, run.err), (0, ""))
         written = {"format": 1, "reference": loaded("corpus.json")["reference"]}
         by_hand = {"format": 1}
@@ -104,407 +101,39 @@ class Good(unittest.TestCase):
             {
                 "axon_events": axon_events.__version__,
                 "edits": None,
+                "broken": [],
                 "agrees": True,
                 "files": [
                     {"file": name, what: count, **headers.get(name, {})}
-                    for name, what, count in self.counts()
+                    for name, what, count in self.counts(self.root)
                 ],
                 "differences": [],
+                "left_out": [],
                 "unreadable": None,
             },
         )
 
 
-class Edited(unittest.TestCase):
-    """Each on a copy of a part of the corpus with one edit."""
-
-    def setUp(self) -> None:
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.folder = Path(temporary.name) / "corpus"
-        shutil.copytree(CORPUS, self.folder, ignore=shutil.ignore_patterns("reference"))
-        for name in dict(LISTS):
-            (self.folder / name).write_text(json.dumps(part_of(name)), encoding="utf-8")
-
-    def edit(self, edit: Callable[[Any], object], name: str = "corpus.json") -> Run:
-        corpus = part_of(name)
-        edit(corpus)
-        (self.folder / name).write_text(json.dumps(corpus), encoding="utf-8")
-        return Run("verify", self.folder)
-
-    def test_a_byte_of_a_wire(self) -> None:
-        def edit(corpus: Any) -> None:
-            entry = corpus["entries"][0]
-            entry["wire"] = entry["wire"].replace('"backend"', '"bäckend"')
-
-        run = self.edit(edit)
-        self.assertEqual(run.status, 1)
-        self.assertIn(
-            "corpus.json: flow_start: written, the first difference is at byte 54:\n"
-            '  expected e":"Quarterly report","b\\xc3\\xa4ckend":"anthropic","timestamp_ms":1767\n'
-            '  actual   e":"Quarterly report","backend":"anthropic","timestamp_ms":17672\n'
-            "           " + " " * 24 + "^\n",
-            run.out,
-        )
-        self.assertIn("corpus.json: flow_start: wire: missing-field: ", run.out)
-        self.assertTrue(run.out.endswith(f"{VERSION} differs from the corpus: 2 differences\n"))
-
-    def test_differences_as_json(self) -> None:
-        (self.folder / "decode.json").write_bytes(b"")
-        run = Run("verify", self.folder, "--json")
-        self.assertEqual(run.status, 1)
-        result = json.loads(run.out)
-        self.assertIs(result["agrees"], False)
-        self.assertEqual(
-            [(found["file"], found["case"]) for found in result["differences"]],
-            [("decode.json", "")],
-        )
-
-    def test_a_value_of_an_expected_json(self) -> None:
-        def edit(corpus: Any) -> None:
-            corpus["entries"][3]["expected_json"]["success"] = False
-
-        run = self.edit(edit)
-        self.assertEqual(run.status, 1)
-        self.assertIn("corpus.json: step_complete: written, the first difference is at", run.out)
-        self.assertIn("corpus.json: step_complete: read, the first difference is at", run.out)
-
-    def test_a_wire_that_goes_on(self) -> None:
-        def edit(corpus: Any) -> None:
-            corpus["entries"][0]["wire"] += "  "
-
-        run = self.edit(edit)
-        self.assertEqual(run.status, 1)
-        self.assertEqual(run.out.count("first difference"), 1)
-
-    def test_other_faults_of_an_entry(self) -> None:
-        def renamed(entry: Any) -> None:
-            entry["variant"] = "FlowEnd"
-
-        def without_wire(entry: Any) -> None:
-            del entry["wire"]
-
-        def unknown_kind(entry: Any) -> None:
-            entry["expected_json"]["kind"] = "flow_end"
-
-        cases: list[tuple[Callable[[Any], None], str]] = [
-            (renamed, "flow_start: expected the variant FlowEnd, got FlowStart"),
-            (without_wire, "flow_start: expected an object with variant, expected_json and wire"),
-            (unknown_kind, "flow_start: expected_json: unknown-kind: "),
-        ]
-        for edit_entry, text in cases:
-            with self.subTest(text):
-
-                def edit(corpus: Any, edit_entry: Callable[[Any], None] = edit_entry) -> None:
-                    edit_entry(corpus["entries"][0])
-
-                run = self.edit(edit)
-                self.assertEqual(run.status, 1)
-                self.assertIn(f"corpus.json: {text}", run.out)
-
-    def test_entries_that_are_no_entries(self) -> None:
-        run = self.edit(lambda corpus: corpus["entries"].extend([None, {"name": 1}, "x"]))
-        self.assertEqual(run.status, 1)
-        self.assertEqual(run.out.count(": expected an object with a name\n"), 3)
-
-    def test_a_wire_that_is_no_text(self) -> None:
-        def edit(corpus: Any) -> None:
-            corpus["entries"][0]["wire"] = 1
-            corpus["entries"][1]["wire"] = "\ud800"
-
-        run = self.edit(edit)
-        self.assertEqual(run.status, 1)
-        self.assertIn("flow_start: expected an object with variant, expected_json and", run.out)
-        self.assertIn("step_start: wire: not-utf8: expected text without lone surrog", run.out)
-
-    def test_a_file_without_what_it_is_for(self) -> None:
-        for edit, text in (
-            (lambda corpus: corpus["entries"].clear(), "expected entries, got none"),
-            (lambda corpus: corpus.clear(), "expected an object with format 1, got none"),
-            (
-                lambda corpus: corpus.update(format=True),
-                "expected an object with format 1, got none",
-            ),
-            (
-                lambda corpus: corpus.update(format=2),
-                "expected format 1, which is all that axon_events"
-                f" {axon_events.__version__} knows, got format 2: this copy is too old or too new"
-                " to judge",
-            ),
-        ):
-            with self.subTest(text):
-                run = self.edit(edit)
-                self.assertEqual(run.status, 1)
-                self.assertIn(f"corpus.json: {text}\ncorpus.json: 0 entries\n", run.out)
-                self.assertTrue(run.out.endswith(": 1 difference\n"))
-
-    def test_a_file_that_is_cut_or_empty(self) -> None:
-        for name, lists in Counter(name for name, _ in LISTS).items():
-            path = self.folder / name
-            whole = path.read_bytes()
-            for content in (whole[:1000], b"", b"\xff", b"[" * 100_000, b"[]"):
-                path.write_bytes(content)
-                run = Run("verify", self.folder)
-                with self.subTest(name, content=content[:10]):
-                    self.assertEqual(run.status, 1)
-                    self.assertEqual(("\n" + run.out).count(f"\n{name}: 0 "), lists)
-                    self.assertIn(f"differs from the corpus: {lists} difference", run.out)
-            path.write_bytes(whole)
-
-    def test_a_name_used_twice(self) -> None:
-        for name, what in LISTS:
-            taken = loaded(name)[what][0]["name"]
-
-            def edit(corpus: Any, what: str = what) -> None:
-                corpus[what].append(corpus[what][0])
-
-            run = self.edit(edit, name)
-            self.assertEqual(run.status, 1)
-            text = "expected a name of its own, got one that is taken"
-            self.assertIn(f"{name}: {taken}: {text}\n", run.out)
-
-    def test_a_corpus_without_a_variant_or_a_reference(self) -> None:
-        def edit(corpus: Any) -> None:
-            del corpus["reference"]
-            corpus["entries"] = [e for e in corpus["entries"] if e["variant"] != "FlowError"]
-
-        run = self.edit(edit)
-        self.assertEqual(run.status, 1)
-        self.assertIn(
-            "corpus.json: expected the variant FlowError not at all, got it with kind, flow_name,"
-            " error, timestamp_ms\n",
-            run.out,
-        )
-        self.assertIn("entries (format 1)\n", run.out)
-
-    def decided(self, **changes: object) -> str:
-        """Return what is said of the first accepted case with these changes."""
-
-        def edit(corpus: Any) -> None:
-            case = next(case for case in corpus["cases"] if case["verdict"] == "accept")
-            case.update({"name": "changed", **changes})
-            for key in [key for key, value in case.items() if value is None]:
-                del case[key]
-
-        run = self.edit(edit, "decode.json")
-        self.assertEqual(run.status, 1)
-        return run.out
-
-    def test_a_case_of_decode_json(self) -> None:
-        self.assertIn(
-            "decode.json: changed: expected it refused as not-json, got {",
-            self.decided(reason="not-json"),
-        )
-        self.assertIn(
-            "decode.json: changed: expected it accepted, got missing-kind: ",
-            self.decided(input="{}"),
-        )
-        self.assertIn(
-            "decode.json: changed: expected it refused as wrong-type, got missing-kind: ",
-            self.decided(input="{}", reason="wrong-type"),
-        )
-        self.assertIn(
-            "decode.json: changed: written again, the first difference is at byte 0:",
-            self.decided(canonical="x"),
-        )
-        self.assertIn(
-            "decode.json: changed: expected a verdict, accept or reject", self.decided(verdict=1)
-        )
-        for document in ({"input": None}, {"input": 1}, {"input": None, "input_hex": "0g"}):
-            self.assertIn(
-                "decode.json: changed: expected an object with input, a text, or input_hex,",
-                self.decided(**document),
-            )
-
-    def test_a_case_of_decode_json_that_contradicts_itself(self) -> None:
-        canonical = "expected a canonical text exactly where the verdict is accept"
-        reason = "expected a reason exactly where the verdict is reject, or exception: true"
-        for changes, text in (
-            ({"verdict": "reject"}, canonical),
-            ({"verdict": "reject", "canonical": None}, reason),
-            ({"canonical": None}, canonical),
-            ({"canonical": 5}, canonical),
-            ({"exception": True}, reason),
-            ({"input": "{}", "reason": "missing-kind"}, reason),
-        ):
-            with self.subTest(changes):
-                self.assertIn(f"decode.json: changed: {text}\n", self.decided(**changes))
-
-    def test_a_case_of_streams_json(self) -> None:
-        case = {"name": "x", "options": {}, "events": [], "outcome": "truncated"}
-        missing = "expected options, events, outcome and violations, got "
-        for changes, text in (
-            ({"violations": [], "outcome": "failed"}, "judged, the first difference is at byte 13"),
-            ({"violations": []}, "judged, the first difference is at byte 40"),
-            ({}, f"{missing}KeyError('violations')"),
-            ({"options": {"allow": ["x"]}}, f"{missing}ValueError("),
-            ({"options": {"fresh": 1}}, f"{missing}TypeError("),
-            ({"options": 1}, f"{missing}TypeError("),
-            ({"events": ["{}"]}, f"{missing}DecodeError('missing-kind', "),
-        ):
-
-            def edit(corpus: Any, changes: dict[str, Any] = changes) -> None:
-                corpus["cases"].append({**case, **changes})
-
-            with self.subTest(text):
-                run = self.edit(edit, "streams.json")
-                self.assertEqual(run.status, 1)
-                self.assertIn(f"streams.json: x: {text}", run.out)
-
-    def with_cases(self, what: str, case: dict[str, Any], edits: list[dict[str, Any]]) -> str:
-        """Return what is said of sse.json if a list has this case with each edit, `x0`, `x1`…
-
-        A value `...` takes the key away.
-        """
-
-        def edit(corpus: Any) -> None:
-            corpus[what] = [
-                {key: value for key, value in {**case, **changes}.items() if value is not ...}
-                | {"name": f"x{number}"}
-                for number, changes in enumerate(edits)
-            ]
-
-        run = self.edit(edit, "sse.json")
-        self.assertEqual(run.status, 1)
-        return run.out
-
-    def test_a_case_of_sse_json_to_decode(self) -> None:
-        frame = {"id": "1", "event": "message", "data": "a"}
-        digits = b"id: 1\nretry: 1\ndata: a\n\n".hex()
-        case = {
-            "input_hex": digits,
-            "frames": [frame],
-            "last_event_id": "1",
-            "retry": 1,
-            "discarded": False,
-        }
-        differing: list[dict[str, Any]] = [
-            {"frames": []},
-            {"frames": [frame, frame]},
-            {"frames": [{**frame, "id": ""}]},
-            {"frames": [{**frame, "event": ""}]},
-            {"frames": [{**frame, "data": "\ud800"}]},
-            {"frames": [{**frame, "more": 1}]},
-            {"frames": 5},
-            {"last_event_id": ""},
-            {"last_event_id": None},
-            {"retry": None},
-            {"retry": True},
-            {"discarded": True},
-            {"input_hex": digits + b"x".hex()},
-            {"input_hex": ""},
-        ]
-        out = self.with_cases("decode", case, [{}, *differing])
-        self.assertNotIn(" x0: ", out)
-        for number, changes in enumerate(differing, 1):
-            for how in ("whole", "byte by byte"):
-                with self.subTest(changes, how=how):
-                    text = f"sse.json: x{number}: read {how}, the first difference is at "
-                    self.assertIn(text, out)
-        self.assertIn(f"differs from the corpus: {2 * len(differing)} differences", out)
-
-        faulty: list[dict[str, Any]] = [{key: ...} for key in case]
-        faulty += [{"input_hex": other} for other in ("0g", 5, None)]
-        out = self.with_cases("decode", case, faulty)
-        missing = "expected input_hex, frames, last_event_id, retry and discarded, got "
-        for number in range(len(faulty)):
-            self.assertIn(f"sse.json: x{number}: {missing}", out)
-        self.assertIn(f"{missing}KeyError('retry')\n", out)
-
-    def test_a_decoder_that_depends_on_the_cuts(self) -> None:
-        feed = Decoder.feed
-
-        def feed_wrongly(decoder: Decoder, chunk: bytes) -> list[Frame]:
-            return feed(decoder, chunk.replace(b"\r\n", b"\n\n"))
-
-        with mock.patch.object(Decoder, "feed", feed_wrongly):
-            run = Run("verify", self.folder)
-        self.assertIn("sse.json: lines.crlf-is-one-end: read whole, the first", run.out)
-        self.assertNotIn("sse.json: lines.crlf-is-one-end: read byte by byte", run.out)
-
-    def test_a_case_of_sse_json_to_encode(self) -> None:
-        wire = to_json(EVENTS[0])
-        case = {
-            "stream_id": "run",
-            "events": [wire],
-            "bytes_hex": f"id: run:0.1\nevent: flow_start\ndata: {wire}\n\n".encode().hex(),
-        }
-        missing = "expected stream_id, events and bytes_hex, got "
-        differs = "written, the first difference is at byte "
-        edits: list[tuple[dict[str, Any], str]] = [
-            ({"stream_id": None}, f"{differs}4:\n  expected id: run:0.1\\x0aevent"),
-            ({"stream_id": "ran"}, f"{differs}5:\n"),
-            ({"events": []}, f"{differs}0:\n"),
-            ({"bytes_hex": "ff"}, f"{differs}0:\n  expected \\xff\n"),
-            ({"stream_id": ""}, f"{missing}ValueError("),
-            ({"stream_id": 5}, f"{missing}TypeError("),
-            ({"stream_id": ...}, f"{missing}KeyError('stream_id')\n"),
-            ({"events": ["{}"]}, f"{missing}DecodeError('missing-kind', "),
-            ({"events": None}, f"{missing}TypeError("),
-            ({"events": ...}, f"{missing}KeyError('events')\n"),
-            ({"bytes_hex": "0g"}, f"{missing}ValueError("),
-            ({"bytes_hex": None}, f"{missing}TypeError("),
-            ({"bytes_hex": ...}, f"{missing}KeyError('bytes_hex')\n"),
-        ]
-        out = self.with_cases("encode", case, [{}, *(changes for changes, _ in edits)])
-        self.assertNotIn(" x0: ", out)
-        for number, (changes, text) in enumerate(edits, 1):
-            with self.subTest(changes):
-                self.assertIn(f"sse.json: x{number}: {text}", out)
-        self.assertIn(f"differs from the corpus: {len(edits)} differences\n", out)
-
-    def test_a_recording(self) -> None:
-        path = self.folder / "recorded" / "failed.jsonl"
-        line = to_json(EVENTS[0]).encode()
-        for content, text in (
-            (line + b"\n\n", "failed.jsonl: line 2: not-json: expected a value, got the end"),
-            (line[:-1] + b"\n", 'failed.jsonl: line 1: not-json: expected "," or "}"'),
-            (line, "failed.jsonl: line 1: written again, the first difference is at byte 93:"),
-            (b"", "failed.jsonl: line 1: not-json: expected a value, got the end"),
-            (
-                line.replace(b":", b": ", 1) + b"\n",
-                "failed.jsonl: line 1: written again, the first ",
-            ),
-        ):
-            with self.subTest(text):
-                path.write_bytes(content)
-                run = Run("verify", self.folder)
-                self.assertEqual(run.status, 1)
-                self.assertIn(f"recorded/{text}", run.out)
-
-    def test_no_recordings(self) -> None:
-        for path in (self.folder / "recorded").iterdir():
-            path.unlink()
-        run = Run("verify", self.folder)
-        self.assertEqual(run.status, 1)
-        self.assertIn("recorded: expected recordings, got none", run.out)
-
+class Unreadable(WithoutRecord):
     def test_a_corpus_that_cannot_be_read_is_2(self) -> None:
-        shutil.rmtree(self.folder / "recorded")
-        for folder, missing in (
-            (self.folder, self.folder / "recorded"),
-            (self.folder / "fresh", self.folder / "fresh" / "corpus.json"),
+        folder = self.root / "corpus"
+        write_part(folder)
+        shutil.rmtree(folder / "recorded")
+        for corpus, missing in (
+            (folder, folder / "recorded"),
+            (self.root / "fresh", self.root / "fresh" / "corpus.json"),
         ):
-            run = Run("verify", folder)
+            run = Run("verify", corpus)
             self.assertEqual(run.status, 2)
             self.assertNotIn("agrees", run.out)
             self.assertEqual(
                 run.err, f"python -m {PACKAGE}: {missing}: No such file or directory\n"
             )
-            as_json = Run("verify", folder, "--json")
+            as_json = Run("verify", corpus, "--json")
             self.assertEqual((as_json.status, as_json.err), (2, run.err))
             result = json.loads(as_json.out)
             self.assertEqual((result["agrees"], result["unreadable"]), (False, str(missing)))
 
-    def test_a_full_disk_is_not_a_corpus_that_cannot_be_read(self) -> None:
-        full = OSError(errno.ENOSPC, "No space left on device")
-        arguments = argparse.Namespace(corpus=self.folder, json=False)
-        with mock.patch("builtins.print", side_effect=full), self.assertRaises(OSError) as caught:
-            list(verify._run(arguments))
-        self.assertIs(caught.exception, full)
-
-
-class WhereItLooks(unittest.TestCase):
     def test_without_a_corpus_it_asks_for_one(self) -> None:
         with mock.patch.object(verify, "default_corpus", return_value=Path("no", "corpus")):
             run = Run("verify")
@@ -515,22 +144,250 @@ class WhereItLooks(unittest.TestCase):
             " verify CORPUS\n",
         )
 
-    def test_beside_the_package_else_in_the_current_directory(self) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            beside = Path(folder, "beside")
-            package = beside / "vendor" / "axon_events" / "cli" / "verify.py"
-            here = Path(folder, "here")
-            for path in (beside / "vendor" / "corpus", here / "corpus"):
-                path.mkdir(parents=True)
-            previous = os.getcwd()
-            os.chdir(here)
-            try:
-                self.assertEqual(verify.default_corpus(package), beside / "vendor" / "corpus")
-                self.assertEqual(
-                    verify.default_corpus(Path(folder, "a", "b", "c.py")), Path("corpus")
-                )
-            finally:
-                os.chdir(previous)
+    def test_a_full_disk_is_not_a_corpus_that_cannot_be_read(self) -> None:
+        full = OSError(errno.ENOSPC, "No space left on device")
+        arguments = argparse.Namespace(corpus=self.root, json=False)
+        write_part(self.root)
+        with mock.patch("builtins.print", side_effect=full), self.assertRaises(OSError) as caught:
+            list(verify._run(arguments))
+        self.assertIs(caught.exception, full)
+
+    def test_it_looks_beside_the_package_else_in_this_directory(self) -> None:
+        beside, here = self.root / "beside", self.root / "here"
+        module = beside / "vendor" / "axon_events" / "cli" / "verify.py"
+        for path in (beside / "vendor" / "corpus", here / "corpus"):
+            path.mkdir(parents=True)
+        previous = os.getcwd()
+        os.chdir(here)
+        try:
+            self.assertEqual(verify.default_corpus(module), beside / "vendor" / "corpus")
+            self.assertEqual(verify.default_corpus(self.root / "a" / "b" / "c.py"), Path("corpus"))
+        finally:
+            os.chdir(previous)
+
+
+class Recorded(Temporary):
+    """This package, with the record of another folder."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        module = self.root / "axon_events" / "cli" / "verify.py"
+        module.parent.mkdir(parents=True)
+        module.write_bytes(b"")
+        write_part(self.root / "corpus")
+        text = str(Record.of("1.2.3", "make vendor", contents(self.root)))
+        (self.root / RECORD).write_text(text, encoding="utf-8")
+        there = mock.patch.object(verify, "__file__", str(module))
+        there.start()
+        self.addCleanup(there.stop)
+
+    def test_of_an_unedited_copy(self) -> None:
+        run = Run("verify")
+        self.assertEqual((run.status, run.err), (0, ""))
+        self.assertTrue(
+            run.out.endswith(" agrees with the corpus; it is as it was vendored\n"), run.out
+        )
+        self.assertEqual(json.loads(Run("verify", "--json").out)["edits"], [])
+
+    def test_of_an_edited_copy(self) -> None:
+        (self.root / "axon_events" / "new\x1b.py").write_bytes(b"")
+        run = Run("verify")
+        self.assertEqual((run.status, run.err), (1, ""))
+        self.assertEqual(run.out.splitlines()[0], "axon_events/new\\x1b.py: added")
+        self.assertTrue(run.out.endswith(" agrees with the corpus; it was edited: 1 file\n"))
+
+        (self.root / "axon_events" / "cli" / "verify.py").unlink()
+        run = Run("verify", "--json")
+        self.assertEqual((run.status, run.err), (1, ""))
+        result = json.loads(run.out)
+        self.assertIs(result["agrees"], True)
+        self.assertEqual(
+            result["edits"],
+            [
+                {"file": "axon_events/cli/verify.py", "edit": "missing"},
+                {"file": "axon_events/new\x1b.py", "edit": "added"},
+            ],
+        )
+
+    def test_a_changed_version_in_the_record(self) -> None:
+        path = self.root / RECORD
+        path.write_text(path.read_text("utf-8").replace("1.2.3", "1.2.4"), "utf-8")
+        run = Run("verify")
+        self.assertEqual((run.status, run.err), (1, ""))
+        line = f"{RECORD}: expected it as make vendor writes it, got it edited or cut"
+        self.assertEqual(run.out.splitlines()[0], line)
+        self.assertTrue(run.out.endswith("; it was edited: 1 file\n"), run.out)
+
+    def test_of_an_edited_copy_that_differs_too(self) -> None:
+        path = self.root / "corpus" / "recorded" / "failed.jsonl"
+        path.write_bytes(path.read_bytes().replace(b":", b": ", 1))
+        run = Run("verify")
+        self.assertEqual(run.status, 1)
+        self.assertEqual(run.out.splitlines()[0], "corpus/recorded/failed.jsonl: edited")
+        self.assertTrue(
+            run.out.endswith(" differs from the corpus: 1 difference; it was edited: 1 file\n")
+        )
+
+    def test_with_another_corpus_it_still_says_so(self) -> None:
+        (self.root / "corpus" / "corpus.json").write_bytes(b"{}")
+        write_part(self.root / "other")
+        run = Run("verify", self.root / "other")
+        self.assertEqual(run.status, 1)
+        self.assertEqual(run.out.splitlines()[0], "corpus/corpus.json: edited")
+        self.assertTrue(run.out.endswith(" agrees with the corpus; it was edited: 1 file\n"))
+
+    def test_a_file_that_cannot_be_read_is_2(self) -> None:
+        path = self.root / "axon_events" / "dangling.py"
+        path.symlink_to("nowhere")
+        run = Run("verify")
+        self.assertEqual((run.status, run.out), (2, ""))
+        self.assertIn(f"{path}: No such file or directory\n", run.err)
+
+    def test_without_a_record_nothing_is_said(self) -> None:
+        (self.root / RECORD).unlink()
+        run = Run("verify")
+        self.assertTrue(run.out.endswith(" agrees with the corpus\n"), run.out)
+        self.assertIsNone(json.loads(Run("verify", "--json").out)["edits"])
+
+
+class Broken(Temporary):
+    """This package, with a folder of modules more, and no record."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.package = self.root / "axon_events"
+        (self.package / "cli").mkdir(parents=True)
+        write_part(self.root / "corpus")
+        for patch in (
+            mock.patch.object(verify, "__file__", str(self.package / "cli" / "verify.py")),
+            mock.patch.object(axon_events, "__path__", [*axon_events.__path__, str(self.package)]),
+            mock.patch.dict(sys.modules),
+        ):
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def test_a_module_that_cannot_be_imported(self) -> None:
+        (self.package / "broken.py").write_bytes(b"if:\n")
+        (self.package / "faulty.py").write_bytes(b"from . import nothing_there\n")
+        (self.package / "failing.py").write_bytes(b"1 / 0\n")
+        (self.package / "failing_too.py").write_bytes(b"from . import failing\n")
+        run = Run("verify")
+        self.assertEqual((run.status, run.err), (1, ""))
+        texts = (
+            "broken.py: cannot be imported: SyntaxError: invalid syntax (broken.py, line 1)",
+            "failing.py: cannot be imported: ZeroDivisionError: division by zero",
+            "faulty.py: cannot be imported: ImportError: cannot import name 'nothing_there' from",
+        )
+        for line, text in zip(run.out.splitlines(), texts, strict=False):
+            self.assertTrue(line.startswith(f"axon_events/{text}"), line)
+        self.assertEqual(run.out.count("cannot be imported"), len(texts))
+        self.assertTrue(run.out.endswith(f"\n{VERSION} is broken; it agrees with the corpus\n"))
+        result = json.loads(Run("verify", "--json").out)
+        self.assertIs(result["agrees"], False)
+        files = [fault["file"] for fault in result["broken"]]
+        self.assertEqual(files, [f"axon_events/{text.partition(':')[0]}" for text in texts])
+
+    def test_a_module_that_is_missing(self) -> None:
+        for name in ("one.py", "two.py"):
+            (self.package / name).write_bytes(b"from .gone import x\n")
+        run = Run("verify")
+        self.assertEqual((run.status, run.err), (1, ""))
+        missing = "axon_events/gone.py: missing: axon_events/one.py imports it\n"
+        self.assertTrue(run.out.startswith(missing), run.out)
+        self.assertEqual(run.out.count("gone.py"), 1)
+
+    def test_without_a_module_that_it_needs(self) -> None:
+        for module, left_out in (("order", "streams.json"), ("sse", "sse.json")):
+            with mock.patch.dict(sys.modules, {f"{PACKAGE}.{module}": None}):
+                run = Run("verify")
+                result = json.loads(Run("verify", "--json").out)
+            needed = f"axon_events/{module}.py"
+            self.assertEqual(run.status, 1)
+            self.assertIn(f"{left_out}: left out, as it needs {needed}\n", run.out)
+            self.assertIn({"file": left_out, "needs": needed}, result["left_out"])
+            self.assertNotIn(left_out, [checked["file"] for checked in result["files"]])
+            self.assertEqual(result["differences"], [])
+        with mock.patch.dict(sys.modules, {f"{PACKAGE}.cli.conformance": None}):
+            run = Run("verify")
+        self.assertEqual(run.status, 1)
+        self.assertTrue(run.out.endswith(f"\n{VERSION} is broken\n"), run.out)
+
+    def test_a_module_that_this_python_lacks_is_no_fault(self) -> None:
+        (self.package / "keeping.py").write_bytes(b"import no_such_database\n")
+        run = Run("verify")
+        self.assertEqual((run.status, run.err), (0, ""))
+        text = "axon_events/keeping.py: left out, as it needs the module no_such_database\n"
+        self.assertIn(text, run.out)
+
+
+class Copies(Temporary):
+    """A whole copy with its record, beside this one."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.vendored = self.root / "_vendor"
+        self.package = self.vendored / "axon_events"
+        shutil.copytree(
+            Path(axon_events.__file__).parent,
+            self.package,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+        write_part(self.vendored / "corpus")
+        text = str(Record.of("1.2.3", "make vendor CLI=1", contents(self.vendored)))
+        (self.vendored / RECORD).write_text(text, encoding="utf-8")
+
+    def test_missing_and_broken_modules_are_lines(self) -> None:
+        (self.package / "summary.py").unlink()
+        (self.package / "sse.py").write_bytes(b"if:\n")
+        (self.package / "emit.py").write_bytes(b"\0")
+        (self.package / "cli" / "text.py").write_bytes(b"1 / 0\n")
+        with imported(self.vendored) as other:
+            run = Run("verify", main=other.main)
+        self.assertEqual((run.status, run.err), (1, ""))
+        *lines, last = run.out.splitlines()
+        self.assertEqual(
+            lines[:6],
+            [
+                "axon_events/cli/text.py: edited",
+                "axon_events/emit.py: edited",
+                "axon_events/sse.py: edited",
+                "axon_events/summary.py: missing",
+                "axon_events/sse.py: cannot be imported: SyntaxError: invalid syntax"
+                " (sse.py, line 1)",
+                "axon_events/cli/text.py: cannot be imported: ZeroDivisionError: division by zero",
+            ],
+        )
+        # It has no place of its own in the traceback of the import.
+        self.assertTrue(lines[6].startswith("axon_events/emit.py: cannot be imported: "), lines)
+        self.assertEqual(run.out.count("cannot be imported"), 3)
+        self.assertEqual(run.out.count("summary.py"), 1)
+        self.assertEqual(lines[-1], "sse.json: left out, as it needs axon_events/sse.py")
+        self.assertEqual(
+            last, f"{VERSION} is broken; it agrees with the corpus; it was edited: 4 files"
+        )
+
+    @needs.processes
+    def test_a_broken_core(self) -> None:
+        for core in ("__init__.py", "_catalog.py", "_codec.py"):
+            (self.package / core).write_bytes(b"if:\n")
+        (self.package / "cli" / "__init__.py").unlink()
+        run = subprocess.run(
+            [sys.executable, "-W", "error", self.package / "cli" / "record.py"],
+            capture_output=True,
+            text=True,
+            cwd=self.root,
+        )
+        self.assertEqual((run.returncode, run.stderr), (1, ""))
+        self.assertEqual(
+            run.stdout.splitlines(),
+            [
+                "axon_events/__init__.py: edited",
+                "axon_events/_catalog.py: edited",
+                "axon_events/_codec.py: edited",
+                "axon_events/cli/__init__.py: missing",
+                "axon_events was edited: 4 files",
+            ],
+        )
 
 
 if __name__ == "__main__":

@@ -930,6 +930,7 @@ class Checker(unittest.TestCase):
         self.assertIs(type(StreamChecker(from_start=False, last_token=Index.LAST).last_token), int)
         StreamChecker(from_start=True, last_token=None)
         refused: list[tuple[Options, type[Exception], str]] = [
+            ({"match_output": "no"}, TypeError, "match_output must be a bool, got str"),
             ({"from_start": None}, TypeError, "from_start must be a bool, got NoneType"),
             ({"from_start": 0}, TypeError, "from_start must be a bool, got int"),
             (
@@ -968,7 +969,7 @@ class Checker(unittest.TestCase):
     def test_require_raises_the_first_violation_and_takes_nothing(self) -> None:
         rng = random.Random(SEED)
         raised = 0
-        streams = rounds(150, 2000)
+        streams = rounds(100, 2000)
         for number in range(streams):
             options = random_options(rng)
             feeding, requiring = checker_of(options), checker_of(options)
@@ -1144,7 +1145,7 @@ class Bounds(unittest.TestCase):
         for how in ("started", "started, of one name", "implied"):
             for options in ({}, {"token_scope": "step", "match_output": True}):
                 counts = []
-                for steps in (10, rounds(200, 2000)):
+                for steps in (10, rounds(50, 2000)):
                     checker = checker_of({**options, "allow": ["step-overlap"]})
                     checker.feed(flow_start())
                     one = how == "started, of one name"
@@ -1172,7 +1173,7 @@ class Bounds(unittest.TestCase):
 
     def test_many_open_steps(self) -> None:
         # Were one of these events not judged in constant time, the long form would take minutes.
-        steps = rounds(1000, 20_000)
+        steps = rounds(500, 20_000)
         for same_name in (True, False):
             for options in ({}, {"token_scope": "step", "match_output": True}):
                 checker = checker_of({**options, "allow": ["step-overlap"]})
@@ -1193,7 +1194,7 @@ class Bounds(unittest.TestCase):
                     self.assertEqual(checker.outcome, Outcome.COMPLETED)
 
     def test_many_violations_among_many_open_steps(self) -> None:
-        steps = rounds(1000, 20_000)
+        steps = rounds(500, 20_000)
         checker = StreamChecker()
         checker.feed(flow_start())
         for index in range(steps):

@@ -57,7 +57,7 @@ class Properties(unittest.TestCase):
         return document
 
     def test_what_is_written_is_read_as_the_same_event(self) -> None:
-        for _ in range(rounds(250, 3000)):
+        for _ in range(rounds(150, 3000)):
             event = random_event(self.rng)
             document = to_json(event)
             with self.subTest(event=event, seed=SEED):
@@ -86,7 +86,7 @@ class Properties(unittest.TestCase):
                     self.assertIn(decision(document[:end]), ("not-json", "not-utf8"))
 
     def test_a_document_with_one_byte_changed_is_an_event_or_refused(self) -> None:
-        count = rounds(300, 5000)
+        count = rounds(200, 5000)
         accepted = 0
         for _ in range(count):
             document = bytearray(to_json(random_event(self.rng)).encode())
@@ -96,7 +96,7 @@ class Properties(unittest.TestCase):
         self.assertGreater(accepted, count // 40, f"seed {SEED}")
 
     def test_both_readers_decide_the_same(self) -> None:
-        count = rounds(300, 5000)
+        count = rounds(200, 5000)
         accepted = 0
         for n in range(count):
             document = to_json(random_event(self.rng)) if n % 2 else self.random_document()
@@ -110,14 +110,14 @@ class Properties(unittest.TestCase):
         self.assertLess(accepted, count * 4 // 5, f"seed {SEED}")
 
     def test_text_and_bytes_are_decided_alike(self) -> None:
-        for _ in range(rounds(200, 2500)):
+        for _ in range(rounds(120, 2500)):
             document = self.damaged(self.random_document())
             with self.subTest(document=document, seed=SEED):
                 encoded = document.encode(errors="surrogatepass")
                 self.assertEqual(decision(document), decision(encoded))
 
     def test_from_dict_agrees_with_from_json_on_what_json_loads_reads(self) -> None:
-        count = rounds(200, 2500)
+        count = rounds(120, 2500)
         both = 0
         for _ in range(count):
             document = self.damaged(self.random_document())

@@ -1,23 +1,32 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""The command line: `python -m axon_events`, one module for each command.
+"""The command line, `python -m axon_events`: one module for each command.
 
-A command is a generator: it prints what it finds and yields the exit status of each finding
-as it goes (0 good, 1 a fault in the input), so that a pipe closed by its reader ends it with
-the status so far. The worst of them is the exit status.
+A command is a generator. It prints what it finds and yields the exit status of each finding
+(0 good, 1 a fault in the input), so a pipe that its reader closes ends the command with the status
+so far. The exit status is the worst of them.
 """
 
 import argparse
+import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from .. import __version__
-from . import check, serve, show, verify
-from .text import escaped
 
 __all__ = ["main", "script"]
+
+# Each command's module is imported when it is asked for: `verify` must start in a copy where
+# another one is broken, and a copy for a runtime has only some of them.
+_COMMANDS = {
+    "check": "check the order of the events in recorded flows",
+    "show": "show what happened in recorded flows",
+    "serve": "play a recorded flow to browsers, with a page that shows it",
+    "verify": "check this copy of the package against its record and the corpus",
+}
 
 
 def script() -> int:
@@ -29,9 +38,16 @@ def main(argv: Sequence[str] | None = None, *, program: str | None = None) -> in
     """Run the command line with these arguments (default: the process's own).
 
     `program` is what it is called by (default: `python -m` and the name of the package).
-    Returns the exit status: 0 good, 1 a fault in the input, 2 an unreadable file, 130 after
-    Ctrl-C. Raises SystemExit with 2 for wrong usage.
+    Returns the exit status: 0 good, 1 a fault in the input, 2 an unreadable file or a command that
+    this copy lacks, 130 after Ctrl-C. Raises SystemExit with 2 for wrong usage.
     """
+    if argv is None:
+        argv = sys.argv[1:]
+    # A process may be started with its streams closed; then there is nobody to tell.
+    if sys.stdout is None:
+        sys.stdout = _Nowhere()
+    if sys.stderr is None:
+        sys.stderr = _Nowhere()
     # Whatever name the folder was copied under is the name to call it by.
     package = __name__.rpartition(".")[0]
     parser = argparse.ArgumentParser(
@@ -40,14 +56,18 @@ def main(argv: Sequence[str] | None = None, *, program: str | None = None) -> in
     )
     parser.add_argument("--version", action="version", version=f"axon_events {__version__}")
     parser.set_defaults(program=parser.prog)
+    asked = next((argument for argument in argv if not argument.startswith("-")), None)
+    there = {name for name in _COMMANDS if find_spec(f"{__name__}.{name}")}
+    if asked in _COMMANDS.keys() - there:
+        complaint = f"this copy has no command {asked}: make vendor CLI=1 copies it"
+        print(f"{parser.prog}: {complaint}", file=sys.stderr)
+        return 2
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (check, show, serve, verify):
-        command.add_parser(commands)
-    # A process may be started with its streams closed; then there is nobody to tell.
-    if sys.stdout is None:
-        sys.stdout = _Nowhere()
-    if sys.stderr is None:
-        sys.stderr = _Nowhere()
+    for name, summary in _COMMANDS.items():
+        if name in there:
+            command = commands.add_parser(name, help=summary)
+            if name == asked:
+                importlib.import_module(f".{name}", __name__).add_arguments(command)
     arguments = parser.parse_args(argv)
 
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -63,6 +83,8 @@ def main(argv: Sequence[str] | None = None, *, program: str | None = None) -> in
     except BrokenPipeError:
         _discard_output()
     except OSError as error:
+        from .text import escaped  # here, since `verify` must start without it
+
         if error.filename is None:
             _discard_output()
         what = "reading or writing failed" if error.filename is None else str(error.filename)

@@ -11,23 +11,23 @@ from typing import Any
 
 from .. import DecodeError, Event, FlowStart, __version__
 from ..order import Rule, StreamChecker, Violation
-from .lines import Lines
+from .recording import Lines
 from .text import count, escaped
 
-__all__ = ["add_parser"]
+__all__ = ["add_arguments"]
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command to argparse's sub-commands."""
-    parser = commands.add_parser(
-        "check",
-        help="check the order of the events in recorded flows",
-        description="Check that the events of each flow, recorded as JSON Lines or as Server-Sent"
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its arguments to argparse."""
+    parser.description = (
+        "Check that the events of each flow, recorded as JSON Lines or as Server-Sent"
         " Events, come in the order that they must have. Each violation is a line FILE:LINE: RULE:"
         " what is wrong; a line or frame that is no event is reported likewise and skipped. LINE is"
-        " the first line of a frame. The outcome of the flow comes last.",
-        epilog="Exit status: 0 all is well; 1 violations, or lines that are no events; 2 a file"
-        " cannot be read.",
+        " the first line of a frame. The outcome of the flow comes last."
+    )
+    parser.epilog = (
+        "Exit status: 0 all is well; 1 violations, or lines that are no events; 2 a file"
+        " cannot be read."
     )
     parser.add_argument(
         "files", metavar="FILE", nargs="+", help="a recorded file; - for standard input"

@@ -5,33 +5,34 @@
 import argparse
 import math
 from collections.abc import Iterator
-from typing import Any
 
 from .. import DecodeError, Event
 from ..order import check
-from .lines import Lines
+from .pages import Server
+from .player import Player
+from .recording import Lines
 from .text import count
 
-__all__ = ["add_parser"]
+__all__ = ["add_arguments"]
 
 _SLOWEST = 0.001
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command to argparse's sub-commands."""
-    parser = commands.add_parser(
-        "serve",
-        help="play a recorded flow to browsers, with a page that shows it",
-        description="Play a recorded flow over HTTP, at the pace at which it was recorded: /events"
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its arguments to argparse."""
+    parser.description = (
+        "Play a recorded flow over HTTP, at the pace at which it was recorded: /events"
         " is the run as Server-Sent Events, which go on after the Last-Event-ID that a client has"
         " seen, and / is a page that shows it. The file is read as a whole first, also standard"
         " input. The run begins with the first client, and has one clock for all. Ctrl-C ends the"
-        " server.",
-        epilog="Statuses of /events: 200 the run; 204 there is no more, for a client that has seen"
+        " server."
+    )
+    parser.epilog = (
+        "Statuses of /events: 200 the run; 204 there is no more, for a client that has seen"
         " all; 404 an id that this run has not given, 410 one of a round that is no longer kept;"
         " 403 for a Host that is not this server. Exit status: 1 a line or frame of the file is no"
         " event, there is none, or there are some after the flow's end; 2 the file cannot be read,"
-        " or the address not be had; 130 after Ctrl-C.",
+        " or the address not be had; 130 after Ctrl-C."
     )
     parser.add_argument(
         "file", metavar="FILE", help="the recorded file of one flow; - for standard input"
@@ -104,8 +105,6 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
             lines.print(fault)
     if faults:
         return
-
-    from .server import Player, Server  # here, since the other commands do not need it
 
     player = Player(events, speed=arguments.speed, is_loop=arguments.loop)
     try:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Any, NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias
 
 from .. import (
     DecodeError,
@@ -29,10 +29,10 @@ from .. import (
 )
 from ..order import Outcome
 from ..summary import FlowSummary, StepSummary
-from .lines import Lines
+from .recording import Lines
 from .text import columns, count, escaped, fit, pad, wrap
 
-__all__ = ["add_parser"]
+__all__ = ["add_arguments"]
 
 # Columns for a text in a line that no terminal limits.
 _LONGEST_TEXT = 200
@@ -44,18 +44,18 @@ _SHORTEST_BAR = 12
 _SHORTEST_NAME = 14
 
 
-def add_parser(commands: Any) -> None:
-    """Add the command to argparse's sub-commands."""
-    parser = commands.add_parser(
-        "show",
-        help="show what happened in recorded flows",
-        description="Show what happened in the flows that a file has recorded, as JSON Lines or as"
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its arguments to argparse."""
+    parser.description = (
+        "Show what happened in the flows that a file has recorded, as JSON Lines or as"
         " Server-Sent Events, each from its flow_start: on a terminal, the steps of the flow as"
         " bars over its time, with their tokens and tool calls; elsewhere, a line for each event as"
         " it comes. The outcome comes last. A line or frame that is no event is reported and"
-        " skipped.",
-        epilog="Exit status: 0 the flows ended; 1 a line is no event, or a flow has no end;"
-        " 2 the file cannot be read.",
+        " skipped."
+    )
+    parser.epilog = (
+        "Exit status: 0 the flows ended; 1 a line is no event, or a flow has no end;"
+        " 2 the file cannot be read."
     )
     parser.add_argument("file", metavar="FILE", help="a recorded file; - for standard input")
     parser.add_argument(

@@ -23,7 +23,7 @@ def main() -> int:
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
         # Frames with a stream id differ in their ids alone, so some of the cuts are enough.
         for stream_id, stride in ((None, 1), ("run:7", 97)):
-            size = len(logged(flow(), stream_id).after(None))
+            size = len(logged(flow(), stream_id).after())
             cuts = range(0, size + 1, stride)
             pieces = [cuts[first : first + 500] for first in range(0, len(cuts), 500)]
             for done, texts in enumerate(pool.map(partial(found, stream_id), pieces), 1):

@@ -1,29 +1,31 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""The record of a vendored copy, and what `verify` says of a copy that has one."""
+"""`cli.record`: the record of a vendored copy, and how a copy differs from it."""
 
+import contextlib
 import hashlib
-import json
+import io
+import runpy
 import shutil
+import sys
 import tempfile
 import unittest
 from pathlib import Path
-from unittest import mock
 
 import axon_events
-from axon_events.cli import verify
-from axon_events.cli.vendored import RECORD, Record, contents, edits
+from axon_events.cli.record import RECORD, Record, contents, edits, main
 
 from . import CORPUS
-from .terminal import Run
 
 # Known from outside: of the empty text and of b"abc" (FIPS 180-2, appendix B.1).
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 LINES = f"{ABC}  axon_events/a.py\n{EMPTY}  corpus/c.json\n"
-TEXT = f"""# axon_events 1.2.3
-# contents {hashlib.sha256(LINES.encode()).hexdigest()}
-# Written by make vendor; sha256sum -c axon_events.sha256 compares.
+HEAD = """# axon_events 1.2.3
+# copied by make vendor CLI=1
+# to compare: sha256sum -c axon_events.sha256
+"""
+TEXT = f"""{HEAD}# SHA-256 of the other lines: {hashlib.sha256((HEAD + LINES).encode()).hexdigest()}
 {LINES}"""
 
 
@@ -46,10 +48,11 @@ class Copy(unittest.TestCase):
         (self.root / path).write_bytes(content)
 
     def test_the_record_has_this_text(self) -> None:
-        self.assertEqual(str(Record.of("1.2.3", contents(self.root))), TEXT)
+        self.assertEqual(str(Record.of("1.2.3", "make vendor CLI=1", contents(self.root))), TEXT)
 
     def test_reading_gives_what_was_written(self) -> None:
-        record = Record("1.2.3", {"axon_events/a.py": ABC, "corpus/c.json": EMPTY})
+        files = {"axon_events/a.py": ABC, "corpus/c.json": EMPTY}
+        record = Record("1.2.3", "make vendor CLI=1", files)
         self.assertEqual(Record.read(TEXT), record)
         self.assertEqual(Record.read(TEXT.replace("\n", "\r\n")), record)
 
@@ -69,9 +72,14 @@ class Copy(unittest.TestCase):
         (self.package / "empty").mkdir()
         self.assertEqual(edits(self.package), [])
 
+    def test_a_linked_folder_was_added(self) -> None:
+        self.write("elsewhere/b.py", b"")
+        (self.package / "sub").symlink_to(self.root / "elsewhere", target_is_directory=True)
+        self.assertEqual(edits(self.package), [("axon_events/sub/b.py", "added")])
+
     def test_line_ends_and_modes_are_no_edit(self) -> None:
         self.write("axon_events/b.py", b"1\n\n2\n")
-        record = Record.of("1.2.3", contents(self.root))
+        record = Record.of("1.2.3", "make vendor CLI=1", contents(self.root))
         (self.root / RECORD).write_bytes(str(record).replace("\n", "\r\n").encode())
         self.write("axon_events/b.py", b"1\r\n\r\n2\r\n")
         (self.package / "b.py").chmod(0o700)
@@ -125,14 +133,17 @@ class Copy(unittest.TestCase):
 
     def test_a_record_that_was_edited_or_cut(self) -> None:
         lines = TEXT.splitlines(keepends=True)
-        conflict = [*lines[:3], "<<<<<<< HEAD\n", *lines[3:]]
+        conflict = [*lines[:4], "<<<<<<< HEAD\n", *lines[4:]]
         for text in (
             "",
             "\n",
             TEXT.replace(ABC, EMPTY),
             TEXT.replace("a.py", "b.py"),
+            TEXT.replace("1.2.3", "1.2.4"),
+            TEXT.replace("CLI=1", 'ONLY="sse"'),
+            TEXT.replace("-c", "-b"),
             *("".join(lines[:n] + lines[n + 1 :]) for n in range(len(lines))),
-            "".join([*lines[:3], lines[4], lines[3]]) + lines[4],
+            "".join([*lines[:4], lines[5], lines[4]]),
             "".join(conflict),
             TEXT + "\n",
             TEXT[:-1] + "x\n",
@@ -153,6 +164,51 @@ class Copy(unittest.TestCase):
             edits(self.package)
 
 
+class Program(Copy):
+    """What it prints when it is run by its path."""
+
+    def run_it(self) -> tuple[int, str, str]:
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = main(self.package)
+        return status, out.getvalue(), err.getvalue()
+
+    def test_of_an_unedited_copy(self) -> None:
+        self.assertEqual(self.run_it(), (0, "axon_events is as it was vendored\n", ""))
+
+    def test_of_an_edited_copy(self) -> None:
+        self.write("axon_events/a.py", b"")
+        text = "axon_events/a.py: edited\naxon_events was edited: 1 file\n"
+        self.assertEqual(self.run_it(), (1, text, ""))
+        self.write("axon_events/\x1b.py", b"")
+        text = "axon_events/\\x1b.py: added\naxon_events/a.py: edited\n"
+        self.assertEqual(self.run_it(), (1, f"{text}axon_events was edited: 2 files\n", ""))
+
+    def test_where_nobody_can_tell(self) -> None:
+        (self.package / "dangling.py").symlink_to("nowhere")
+        error = f"{self.package / 'dangling.py'}: No such file or directory\n"
+        self.assertEqual(self.run_it(), (2, "", error))
+        (self.root / RECORD).unlink()
+        error = f"{self.package}: there is no {RECORD} beside it to compare it with\n"
+        self.assertEqual(self.run_it(), (2, "", error))
+
+    def test_it_judges_the_copy_that_it_is_in(self) -> None:
+        package = Path(axon_events.__file__).parent
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            self.assertRaises(SystemExit) as caught,
+        ):
+            runpy.run_path(str(package / "cli" / "record.py"), run_name="__main__")
+        self.assertEqual(caught.exception.code, 2 if edits(package) is None else 0)
+
+    def test_no_module_beside_it_hides_one_of_the_standard_library(self) -> None:
+        # Python puts the folder of a program first on its path.
+        found = {path.stem for path in (Path(axon_events.__file__).parent / "cli").iterdir()}
+        self.assertIn("record", found)
+        self.assertEqual(found & sys.stdlib_module_names, set())
+
+
 class Contents(unittest.TestCase):
     def test_no_file_has_a_line_end_of_another_kind(self) -> None:
         for folder in (Path(axon_events.__file__).parent, CORPUS):
@@ -166,83 +222,6 @@ class Contents(unittest.TestCase):
                             self.assertNotIn(b"\r", content)
                         self.assertEqual(content.count(b"\r"), content.count(b"\r\n"))
                         self.assertNotIn(b"\0", content)
-
-
-class Verify(unittest.TestCase):
-    """`verify` on a copy that make vendor has recorded."""
-
-    def setUp(self) -> None:
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.root = Path(temporary.name)
-        module = self.root / "axon_events" / "cli" / "verify.py"
-        module.parent.mkdir(parents=True)
-        module.write_bytes(b"")
-        ignored = shutil.ignore_patterns("reference")
-        shutil.copytree(CORPUS, self.root / "corpus", ignore=ignored)
-        record = Record.of("1.2.3", contents(self.root))
-        (self.root / RECORD).write_text(str(record), encoding="utf-8")
-        there = mock.patch.object(verify, "__file__", str(module))
-        there.start()
-        self.addCleanup(there.stop)
-
-    def test_of_an_unedited_copy(self) -> None:
-        run = Run("verify")
-        self.assertEqual((run.status, run.err), (0, ""))
-        self.assertTrue(
-            run.out.endswith(" agrees with the corpus; it is as it was vendored\n"), run.out
-        )
-        self.assertEqual(json.loads(Run("verify", "--json").out)["edits"], [])
-
-    def test_of_an_edited_copy(self) -> None:
-        (self.root / "axon_events" / "new\x1b.py").write_bytes(b"")
-        run = Run("verify")
-        self.assertEqual((run.status, run.err), (1, ""))
-        self.assertEqual(run.out.splitlines()[0], "axon_events/new\\x1b.py: added")
-        self.assertTrue(run.out.endswith(" agrees with the corpus; it was edited: 1 file\n"))
-
-        (self.root / "axon_events" / "cli" / "verify.py").unlink()
-        run = Run("verify", "--json")
-        self.assertEqual((run.status, run.err), (1, ""))
-        result = json.loads(run.out)
-        self.assertIs(result["agrees"], True)
-        self.assertEqual(
-            result["edits"],
-            [
-                {"file": "axon_events/cli/verify.py", "edit": "missing"},
-                {"file": "axon_events/new\x1b.py", "edit": "added"},
-            ],
-        )
-
-    def test_of_an_edited_copy_that_differs_too(self) -> None:
-        path = self.root / "corpus" / "recorded" / "failed.jsonl"
-        path.write_bytes(path.read_bytes().replace(b":", b": ", 1))
-        run = Run("verify")
-        self.assertEqual(run.status, 1)
-        self.assertEqual(run.out.splitlines()[0], "corpus/recorded/failed.jsonl: edited")
-        self.assertTrue(
-            run.out.endswith(" differs from the corpus: 1 difference; it was edited: 1 file\n")
-        )
-
-    def test_with_another_corpus_it_still_says_so(self) -> None:
-        (self.root / "corpus" / "corpus.json").write_bytes(b"{}")
-        run = Run("verify", CORPUS)
-        self.assertEqual(run.status, 1)
-        self.assertEqual(run.out.splitlines()[0], "corpus/corpus.json: edited")
-        self.assertTrue(run.out.endswith(" agrees with the corpus; it was edited: 1 file\n"))
-
-    def test_a_file_that_cannot_be_read_is_2(self) -> None:
-        path = self.root / "axon_events" / "dangling.py"
-        path.symlink_to("nowhere")
-        run = Run("verify")
-        self.assertEqual((run.status, run.out), (2, ""))
-        self.assertIn(f"{path}: No such file or directory\n", run.err)
-
-    def test_without_a_record_nothing_is_said(self) -> None:
-        (self.root / RECORD).unlink()
-        run = Run("verify")
-        self.assertTrue(run.out.endswith(" agrees with the corpus\n"), run.out)
-        self.assertIsNone(json.loads(Run("verify", "--json").out)["edits"])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import socketserver
 import struct
 import sys
 import threading
-import types
 import unittest
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -32,9 +31,9 @@ from axon_events import (
     sse,
     to_json,
 )
-from axon_events.cli import server
-from axon_events.cli.server import Player, RoundGone, Server
-from axon_events.replay import CursorUnknown
+from axon_events.cli import pages, player
+from axon_events.cli.pages import Server
+from axon_events.cli.player import Player
 
 from . import CORPUS, needs
 
@@ -73,8 +72,8 @@ def serving(
     drop_after: int | None = None,
 ) -> Iterator[Server]:
     """Serve events on a free port, in threads of this process."""
-    player = Player(events, speed=speed, is_loop=is_loop)
-    with Server(host, 0, player, drop_after=drop_after) as running:
+    played = Player(events, speed=speed, is_loop=is_loop)
+    with Server(host, 0, played, drop_after=drop_after) as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -213,7 +212,7 @@ class Stream(unittest.TestCase):
         comment, (first, second, third) = b": keep-alive\n\n", encoded(FLOW[:3])
         for number, expected in ((1, [comment, first]), (2, [comment, first, comment, second])):
             pieces = iter([comment, first, comment, second + third])
-            self.assertEqual(list(server._cut(pieces, number)), expected)
+            self.assertEqual(list(pages._cut(pieces, number)), expected)
 
     def test_a_large_frame_is_written_in_parts(self) -> None:
         # The time that a client has is for one write: a whole frame may take longer.
@@ -240,7 +239,7 @@ class Stream(unittest.TestCase):
     def test_a_keep_alive_comes_while_nothing_else_does(self) -> None:
         begin = RETRY + b"".join(encoded([*FLOW[:-1]]))
         with (
-            mock.patch.object(server, "KEEP_ALIVE_SECONDS", 0.001),
+            mock.patch.object(player, "KEEP_ALIVE_SECONDS", 0.001),
             serving([*FLOW[:-1], LATE_END], speed=1.0) as running,
             connected(running) as connection,
         ):
@@ -285,7 +284,7 @@ class Stream(unittest.TestCase):
 
         with (
             contextlib.redirect_stderr(errors),
-            mock.patch.object(server, "KEEP_ALIVE_SECONDS", 0.001),
+            mock.patch.object(player, "KEEP_ALIVE_SECONDS", 0.001),
             mock.patch.object(Server, "close_request", close_request),
             serving([START, LATE_END], speed=1.0) as running,
         ):
@@ -308,139 +307,9 @@ class Stream(unittest.TestCase):
         self.assertIn("ZeroDivisionError", errors.getvalue())
 
 
-class Clock:
-    """A clock and a wait in one, for a player: the time goes on as soon as it is waited for."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.waits: list[float] = []
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def wait(self, seconds: float) -> bool:
-        self.waits.append(seconds)
-        self.now += seconds
-        return False
-
-
-@needs.threads
-class Pace(unittest.TestCase):
-    def waits(self, *times: int, speed: float) -> list[float]:
-        """Return how long a player waits before each event."""
-        clock: Any = Clock()
-        player = Player([FlowStart("Report", "anthropic", ms) for ms in times], speed=speed)
-        player._stop = clock
-        with mock.patch.object(server, "time", types.SimpleNamespace(monotonic=clock.monotonic)):
-            frames = player.frames("")
-            self.assertIsNotNone(frames)
-            self.assertEqual(b"".join(frames or ()).count(b"\n\n"), len(times))
-            player._rounds[-1].join()
-        self.assertEqual(sum(clock.waits), min(player.seconds, threading.TIMEOUT_MAX))
-        waits: list[float] = clock.waits
-        return waits
-
-    def test_it_is_that_of_the_recording(self) -> None:
-        self.assertEqual(self.waits(5000, 6000, 6000, 6250, speed=1.0), [0.0, 1.0, 0.0, 0.25])
-
-    def test_speed(self) -> None:
-        self.assertEqual(self.waits(5000, 6000, 6250, speed=2.0), [0.0, 0.5, 0.125])
-        self.assertEqual(self.waits(5000, 6000, 6250, speed=0.5), [0.0, 2.0, 0.5])
-        self.assertEqual(self.waits(5000, 6000, 6250, speed=0.0), [0.0, 0.0, 0.0])
-
-    def test_a_clock_that_was_set_back_costs_no_time(self) -> None:
-        self.assertEqual(self.waits(5000, 1000, 1500, speed=1.0), [0.0, 0.0, 0.5])
-
-    def test_a_gap_beyond_what_can_be_waited_for(self) -> None:
-        longest = threading.TIMEOUT_MAX
-        self.assertEqual(self.waits(0, 2**64 - 1, speed=1.0), [0.0, longest])
-        self.assertEqual(self.waits(0, 1, speed=5e-324), [0.0, longest])
-
-    def test_who_is_late_catches_up(self) -> None:
-        # What took time to send is not waited for once more.
-        clock: Any = Clock()
-        player = Player([START, END], speed=1.0)
-        player._stop = clock
-        late = iter([0.0, 0.0, 0.25])
-        with mock.patch.object(server, "time", types.SimpleNamespace(monotonic=late.__next__)):
-            list(player.frames("") or ())
-            player._rounds[-1].join()
-        self.assertEqual(clock.waits, [0.0, 0.25])
-
-
 @needs.sockets
 class Loop(unittest.TestCase):
-    def setUp(self) -> None:
-        self.player = Player(FLOW, speed=0.0, is_loop=True)
-        self.addCleanup(self.player.close)
-
-    def frames(self, id: str) -> list[sse.Frame]:
-        frames = self.player.frames(id)
-        if frames is None:
-            self.fail("there is nothing more")
-        return sse.Decoder().feed(b"".join(frames))
-
-    def rounds(self, number: int) -> list[list[sse.Frame]]:
-        """Play so many rounds, and return their frames."""
-        rounds: list[list[sse.Frame]] = []
-        for _ in range(number):
-            rounds.append(self.frames(rounds[-1][-1].id if rounds else ""))
-        return rounds
-
-    def test_who_has_seen_a_round_gets_the_next(self) -> None:
-        names = []
-        for frames in self.rounds(5):
-            name, _, _ = frames[0].id.rpartition(":")
-            self.assertEqual([frame.id for frame in frames], [f"{name}:{id}" for id in ids(FLOW)])
-            names.append(name)
-        self.assertEqual(len(set(names)), 5)
-
-    def test_all_get_the_same_next_round(self) -> None:
-        (first,) = self.rounds(1)
-        second = self.frames(first[-1].id)
-        self.assertEqual(self.frames(first[-1].id), second)
-        self.assertEqual(self.frames(""), second)
-        self.assertNotEqual(self.frames(second[-1].id), second)
-
-    def test_the_round_before_can_be_seen_to_its_end(self) -> None:
-        first, second = self.rounds(2)
-        self.assertEqual(self.frames(first[2].id), first[3:])
-        self.assertEqual(self.frames(second[2].id), second[3:])
-        self.assertEqual(self.frames(first[-1].id), second)
-
-    def test_a_round_that_is_no_longer_kept(self) -> None:
-        rounds = self.rounds(12)
-        self.assertEqual(self.frames(rounds[0][-1].id), rounds[-1])
-        self.assertEqual(self.frames(rounds[-2][1].id), rounds[-2][2:])
-        for old in (0, 8, 9):
-            text = f"^round {old + 1}, which has the id '.*:1', is no longer kept: .* is round 11$"
-            with self.assertRaisesRegex(RoundGone, text):
-                self.player.frames(rounds[old][2].id)
-
-    def test_an_id_that_no_round_has_given(self) -> None:
-        rounds = self.rounds(4)
-        name = rounds[0][0].id.partition("-")[0]
-        for id in (
-            f"{name}-5:1",
-            f"{name}-4:9",
-            f"{name}-1:",
-            f"{name}-1:zz",
-            f"{name}-1:999",
-            f"{name}-0:1",
-            f"{name}-01:1",
-            f"{name}-{'9' * 5000}:1",
-            f"{name}-\u0661:1",
-            f"{name}:1",
-            "another-1:1",
-            "1",
-            ":",
-        ):
-            with self.subTest(id[:20]), self.assertRaises(CursorUnknown):
-                self.player.frames(id)
-        with self.assertRaisesRegex(CursorUnknown, f"^round 1 has not given the id '{name}-1:z'$"):
-            self.player.frames(f"{name}-1:z")
-
-    def test_over_http(self) -> None:
+    def test_each_round_comes_after_the_other(self) -> None:
         with serving(is_loop=True, drop_after=3) as running:
             reader = sse.Reader(check=False)
             events: list[Event] = []
@@ -478,7 +347,7 @@ class Requests(unittest.TestCase):
                 "/../etc/passwd",
                 "/%2e%2e/%2e%2e/etc/passwd",
                 "/page.html",
-                "/..\\server.py",
+                "/..\\pages.py",
                 "/events%00",
                 "/events;x",
                 "http://localhost/fresh",
@@ -592,20 +461,20 @@ class Requests(unittest.TestCase):
                     self.assertNotIn(b"<", answer)
 
     def test_a_request_that_does_not_come_to_its_end_is_given_up(self) -> None:
-        with mock.patch.object(server._Connection, "timeout", 0.01), serving() as running:
+        with mock.patch.object(pages._Connection, "timeout", 0.01), serving() as running:
             for request in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: localhost\r\n"):
                 self.assertEqual(raw(running, request), b"")
 
     def test_what_a_client_sends_after_its_answer_is_read_for_a_while_only(self) -> None:
         with (
-            mock.patch.object(server, "LINGER_SECONDS", 0.01),
+            mock.patch.object(pages, "LINGER_SECONDS", 0.01),
             serving() as running,
             connected(running) as connection,
             connection.makefile("rb") as answer,
         ):
             connection.sendall(b"GET /fresh HTTP/1.0\r\n\r\n")
             self.assertIn(b" 404 ", answer.read())  # and this side stays open
-        with mock.patch.object(server, "LINGER_SECONDS", 0.0), serving() as running:
+        with mock.patch.object(pages, "LINGER_SECONDS", 0.0), serving() as running:
             self.assertEqual(statuses(raw(running, b"GET /fresh HTTP/1.0\r\n\r\n")), [404])
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from unittest import mock
 
 from axon_events import DecodeError, Event, sse, to_json
-from axon_events.cli.lines import Lines
+from axon_events.cli.recording import Lines
 
 from .samples import EVENTS
 from .terminal import Console

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""The lines of a recorded flow: one at a time, with progress on stderr while it takes long."""
+"""Reads a recorded flow line by line, with progress on stderr while it takes long."""
 
 import errno
 import os

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""Plays a recorded run: each event at the time at which it came, once or in rounds."""
+
+import math
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import accumulate, pairwise
+
+from .. import Event
+from ..replay import CursorUnknown, ReplayLog
+
+__all__ = ["Player", "RoundGone", "retry"]
+
+KEEP_ALIVE_SECONDS = 15.0
+# After how many milliseconds an EventSource connects again at the end of a round, so that people
+# can look at what came of it.
+ROUND_RETRY_MS = 2000
+
+
+class Player:
+    """Plays a recorded run to whoever asks: once, or in rounds.
+
+    - `events`: the run, one event or more; a terminator only at the end.
+    - `speed`: how many times as quick as recorded, above 0; or 0 for all at once.
+    - `is_loop`: whether another round follows.
+
+    A round begins with the first client that asks for it, and has one clock for all of them. In a
+    loop each is a run of its own, with its own stream id. The last two are kept, so that a client
+    that was cut off in the middle of one can see its end.
+
+    `seconds` is how long a round takes. A clock that was set back during the recording costs none.
+    """
+
+    def __init__(
+        self, events: Sequence[Event], *, speed: float = 1.0, is_loop: bool = False
+    ) -> None:
+        self._events = events
+        times = [event.timestamp_ms for event in events]
+        gaps = (max(time - before, 0) for before, time in pairwise(times))
+        # When each event is due, in seconds since the start of the round.
+        self._due = [ms / 1000 / speed if speed else 0.0 for ms in accumulate(gaps, initial=0)]
+        self.seconds = self._due[-1]
+        self._is_loop = is_loop
+        self._name = secrets.token_hex(4)  # of all rounds; a server started again has another
+        self._stop = threading.Event()
+        self._lock = threading.Lock()  # for the next round
+        self._rounds: tuple[_Round, ...] = (self._round(1),)  # the last two, or the only one
+
+    def _round(self, number: int) -> "_Round":
+        stream_id = f"{self._name}-{number}" if self._is_loop else None
+        return _Round(number, ReplayLog(stream_id=stream_id), self._play)
+
+    def _play(self, log: ReplayLog) -> None:
+        start = time.monotonic()
+        try:
+            for event, due in zip(self._events, self._due, strict=True):
+                wait = max(start + due - time.monotonic(), 0.0)
+                if self._stop.wait(min(wait, threading.TIMEOUT_MAX)):
+                    return
+                log.append(event)
+        finally:
+            log.close()
+
+    def frames(self, id: str) -> Generator[bytes, None, None] | None:
+        """Return the frames after an id, as they come, up to the end of its round.
+
+        - `id`: what the client sent as `Last-Event-ID`; empty for the current round as a whole.
+
+        Each item is one or more whole frames. Who has seen the end gets None, or in a loop the
+        next round. Nothing begins before the first item is asked for. Raises RoundGone for an id
+        of a round that is no longer kept, CursorUnknown for one that was never given.
+        """
+        name, _, cursor = id.rpartition(":")
+        match = re.fullmatch(f"{self._name}-([1-9][0-9]{{0,15}})", name)
+        number = int(match[1]) if match else math.inf
+        rounds = self._rounds
+        oldest, current = rounds[0], rounds[-1]
+        if number < oldest.number:
+            # All rounds have the same cursors, and the oldest that is kept has been played.
+            try:
+                missed = oldest.log.after(f"{self._name}-{oldest.number}:{cursor}")
+            except CursorUnknown:
+                raise CursorUnknown(f"round {number} has not given the id {id!r:.60}") from None
+            if not missed:
+                return self._next_round(None)
+            raise RoundGone(
+                f"round {number}, which has the id {id!r:.60}, is no longer kept: the oldest is"
+                f" round {oldest.number}"
+            )
+        # The current one has the empty id, and refuses any other.
+        round = oldest if number == oldest.number else current
+        frames = round.frames(id)
+        if round.log.ended and not round.log.after(id):
+            return self._next_round(round) if self._is_loop else None
+        return self._with_pause(frames)
+
+    def _with_pause(self, frames: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+        yield from frames
+        if self._is_loop:
+            yield retry(ROUND_RETRY_MS)
+
+    def _next_round(self, seen: "_Round | None") -> Generator[bytes, None, None]:
+        """Yield the frames of the round after one, which has been seen to its end."""
+        with self._lock:
+            current = self._rounds[-1]
+            if seen is current:
+                self._rounds = current, self._round(current.number + 1)
+        yield from self._with_pause(self._rounds[-1].frames(""))
+
+    def close(self) -> None:
+        """Stop playing: all frames that were promised end where they are."""
+        self._stop.set()
+        self._rounds[-1].join()
+
+
+class _Round:
+    """The run played once.
+
+    - `number`: from 1; `log`: what it is played into.
+    - `play`: plays it into a log, and closes that.
+    """
+
+    def __init__(self, number: int, log: ReplayLog, play: Callable[[ReplayLog], None]) -> None:
+        self.number = number
+        self.log = log
+        self._thread = threading.Thread(target=play, args=(log,), daemon=True)
+        self._lock = threading.Lock()  # since a thread can be started once only
+
+    def frames(self, id: str) -> Generator[bytes, None, None]:
+        """Return the frames after an id; it begins when the first item is asked for.
+
+        Raises CursorUnknown for an id that it has not given.
+        """
+        return self._begun(self.log.follow(id, keep_alive=KEEP_ALIVE_SECONDS))
+
+    def _begun(self, frames: Iterator[bytes]) -> Generator[bytes, None, None]:
+        with self._lock:
+            if self._thread.ident is None:
+                self._thread.start()
+        yield from frames
+
+    def join(self) -> None:
+        """Wait for its end, if it has begun."""
+        with self._lock:
+            has_begun = self._thread.ident is not None
+        if has_begun:
+            self._thread.join()
+
+
+class RoundGone(LookupError):  # noqa: N818  # named for what it is, like EOFError
+    """An id of a round that is no longer kept."""
+
+
+def retry(ms: int) -> bytes:
+    """Return what tells a client to wait so many milliseconds before it connects again."""
+    return b"retry: %d\n\n" % ms

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""Waiting in an event loop, by itself; the channel and the replay log use it in earnest."""
+
+import asyncio
+import unittest
+from collections.abc import Callable
+from functools import partial
+from unittest import mock
+
+from axon_events._wait import LoopWaiter
+
+from . import needs
+from .threads import run
+
+
+@needs.asyncio_run
+class Waiting(unittest.TestCase):
+    def test_the_result_tells_who_ended_the_waiting_first(self) -> None:
+        async def main(*ends: Callable[[LoopWaiter], None]) -> bool:
+            waiter = LoopWaiter(asyncio.get_running_loop())
+            for end in ends:
+                end(waiter)
+            return await waiter.future
+
+        too_long = partial(LoopWaiter.resume, woken=False)
+        self.assertIs(run(main(LoopWaiter.wake)), True)
+        self.assertIs(run(main(too_long)), False)
+        self.assertIs(run(main(LoopWaiter.wake, too_long, LoopWaiter.wake)), False)
+        self.assertIs(run(main(LoopWaiter.resume, too_long)), True)
+
+    def test_the_loop_is_woken_once(self) -> None:
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            waiter = LoopWaiter(loop)
+            wake = loop.call_soon_threadsafe
+            with mock.patch.object(loop, "call_soon_threadsafe", side_effect=wake) as calls:
+                for _ in range(5):
+                    waiter.wake()
+            await waiter.future
+            self.assertEqual(calls.call_count, 1)
+
+        run(main())
+
+    def test_what_is_cancelled_may_be_woken(self) -> None:
+        async def main() -> None:
+            waiter = LoopWaiter(asyncio.get_running_loop())
+            waiter.future.cancel()
+            waiter.wake()
+            await asyncio.sleep(0)
+            self.assertTrue(waiter.future.cancelled())
+
+        run(main())
+
+    def test_in_a_closed_loop_nobody_waits(self) -> None:
+        loop = asyncio.new_event_loop()
+        waiter = LoopWaiter(loop)
+        self.assertIs(waiter.is_lost, False)
+        loop.close()
+        self.assertIs(waiter.is_lost, True)
+        waiter.wake()
+
+    def test_an_error_of_an_open_loop_is_not_hidden(self) -> None:
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            waiter = LoopWaiter(loop)
+            for error in (RuntimeError, RecursionError):
+                with (
+                    mock.patch.object(loop, "call_soon_threadsafe", side_effect=error),
+                    self.assertRaises(error),
+                ):
+                    waiter.wake()
+            waiter.wake()
+            self.assertIs(await waiter.future, True)
+
+        run(main())
+
+
+if __name__ == "__main__":
+    unittest.main()
