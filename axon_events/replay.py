@@ -29,7 +29,7 @@ new frame, or `append` sees the waiter.
 import math
 import re
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple, NoReturn
 
@@ -117,6 +117,21 @@ class ReplayLog:
         self._newest = _Newest(0, 0, "", None)
         self._oldest = _Oldest(0, 0, "", "")
         self._waiters: dict[_Waiter, None] = {}  # an ordered set
+
+    @classmethod
+    def load(cls, events: Iterable[Event], *, stream_id: str | None = None) -> "ReplayLog":
+        """Return a log of recorded events, which gives each the id that it had before.
+
+        - `events`: a run's events in order, from the first on.
+        - `stream_id`: as when the run was recorded.
+
+        The log takes more events unless there was a terminator. Raises what the constructor and
+        `append` raise.
+        """
+        log = cls(stream_id=stream_id)
+        for event in events:
+            log.append(event)
+        return log
 
     def append(self, event: Event) -> str:
         """Encode an event, keep its frame, wake the followers, and return the frame's id.

@@ -115,10 +115,11 @@ class ServerSentEvents(unittest.TestCase):
         # Only at the beginning of the file is it one.
         (_, reason), *_ = self.found(b"\n" + bom + frame)
         self.assertEqual(reason, "not-json")
-        # JSON Lines have none.
+        # JSON Lines have it skipped as well.
         text = CONTENT.splitlines(keepends=True)[0]
-        self.assertEqual(self.found(bom + text), [(1, "not-json")])
-        self.assertEqual(self.found(bom + b"\n\n" + text), [(1, "not-json"), (3, EVENTS[0])])
+        self.assertEqual(self.found(bom + text), [(1, EVENTS[0])])
+        self.assertEqual(self.found(bom + b"\n\n" + text), [(3, EVENTS[0])])
+        self.assertEqual(self.found(text + bom + text), [(1, EVENTS[0]), (2, "not-json")])
         for first in (b"data\n", b"fresh: 1\n", b" data:\n", b"{}\n"):
             (_, reason), *_ = self.found(first + frame)
             self.assertIn(reason, ("not-json", "missing-kind"))

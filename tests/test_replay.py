@@ -25,7 +25,17 @@ from queue import SimpleQueue
 from typing import Any, Final
 from unittest import mock
 
-from axon_events import Event, FlowComplete, FlowError, FlowStart, StepToken, replay, sse, to_json
+from axon_events import (
+    Event,
+    FlowComplete,
+    FlowError,
+    FlowStart,
+    StepToken,
+    ToolCall,
+    replay,
+    sse,
+    to_json,
+)
 from axon_events.emit import FlowEmitter
 from axon_events.replay import CursorExpired, CursorUnknown, ReplayLog
 from axon_events.sse import Encoder, Reader
@@ -237,6 +247,36 @@ class Appending(unittest.TestCase):
         subprocess.run(
             [sys.executable, "-W", "error", "-c", code], check=True, cwd=ROOT, timeout=PATIENCE
         )
+
+
+class Loading(unittest.TestCase):
+    def test_a_recorded_run_has_the_ids_that_it_had(self) -> None:
+        events = [START, token(1), token(2), ToolCall("Draft", "search", "{}", 0), token(2)]
+        for stream_id in (None, "run:7"):
+            live = ReplayLog(stream_id=stream_id)
+            ids = [live.append(event) for event in events]
+            loaded = ReplayLog.load(iter(events), stream_id=stream_id)
+            for id in ids:
+                self.assertEqual(loaded.after(id), live.after(id))
+            self.assertEqual(loaded.after(), live.after())
+            self.assertEqual(loaded.append(token(3)), live.append(token(3)))
+
+    def test_a_run_that_had_ended_takes_no_more(self) -> None:
+        log = ReplayLog.load([START, FlowError("Report", "x", 1)])
+        self.assertTrue(log.ended)
+        with self.assertRaises(RuntimeError):
+            log.append(token(1))
+        with self.assertRaises(RuntimeError):
+            ReplayLog.load([FlowError("Report", "x", 1), START])
+
+    def test_an_empty_run(self) -> None:
+        log = ReplayLog.load([])
+        self.assertEqual((log.after(), log.ended), (b"", False))
+
+    def test_what_is_no_event(self) -> None:
+        wrong: Any = [START, None]
+        with self.assertRaisesRegex(TypeError, "^append takes an event, got NoneType$"):
+            ReplayLog.load(wrong)
 
 
 class After(unittest.TestCase):
