@@ -251,7 +251,13 @@ class Appending(unittest.TestCase):
 
 class Loading(unittest.TestCase):
     def test_a_recorded_run_has_the_ids_that_it_had(self) -> None:
-        events = [START, token(1), token(2), ToolCall("Draft", "search", "{}", 0), token(2)]
+        events: list[Event] = [
+            START,
+            token(1),
+            token(2),
+            ToolCall("Draft", "search", "{}", 0),
+            token(2),
+        ]
         for stream_id in (None, "run:7"):
             live = ReplayLog(stream_id=stream_id)
             ids = [live.append(event) for event in events]
