@@ -314,7 +314,7 @@ class CutLines(unittest.TestCase):
     def test_each_event_of_the_corpus_cut_at_each_byte(self) -> None:
         entries = json.loads((CORPUS / "corpus.json").read_bytes())["entries"]
         self.assertGreater(len(entries), 60)
-        for entry in entries:
+        for entry in entries[:: rounds(6, 1)]:
             wire = entry["wire"].encode()
             for end in range(1, len(wire), rounds(len(wire) // 5, 1)):
                 found = decoded(wire[:end])
