@@ -13,9 +13,9 @@ from dataclasses import fields
 from typing import Any, get_args
 
 from ._catalog import EVENT_TYPES, Event, FlowExecutionEvent
-from ._checked import U64_MAX
+from ._checked import U64_MAX, is_utf8
 from ._codec import from_dict, to_dict
-from ._strict import DecodeError, describe, is_utf8
+from ._strict import DecodeError, describe
 
 __all__ = ["core_schema_of", "json_schema_of"]
 
