@@ -215,13 +215,18 @@ def read(
         raise TypeError(
             f"read takes an iterable of bytes, got {type(chunks).__name__}: put it into a list"
         )
-    if isinstance(chunks, str) or hasattr(chunks, "encoding"):
-        raise TypeError("read takes an iterable of bytes, got text: open a file in binary mode")
+    if isinstance(chunks, str):
+        raise TypeError(_TEXT)
     return _read(chunks, Reader(check=check, max_frame_bytes=max_frame_bytes))
+
+
+_TEXT: Final = "read takes an iterable of bytes, got text: open a file in binary mode"
 
 
 def _read(chunks: Iterable[bytes], reader: Reader) -> Iterator[Event]:
     for chunk in chunks:
+        if isinstance(chunk, str):
+            raise TypeError(_TEXT)
         yield from reader.feed(chunk)
         reader._decoder._require_sound()
     reader.close()

@@ -569,6 +569,17 @@ class Iterated(unittest.TestCase):
             read(Pulled(frames_of(FLOW[:3])), events, check=False)
             self.assertEqual(events, list(FLOW[:3]))
 
+    def test_text_is_told_by_what_is_given(self) -> None:
+        text: Any = io.TextIOWrapper(io.BytesIO(frames_of(FLOW[:3])[0]))
+        message = "^read takes an iterable of bytes, got text: open a file in binary mode$"
+        with self.assertRaisesRegex(TypeError, message):
+            next(sse.read(text))
+
+        class Response(Pulled):
+            encoding = "utf-8"  # as those of requests and httpx have it
+
+        self.assertEqual(list(sse.read(Response(frames_of(FLOW)))), list(FLOW))
+
     def test_misuse_is_told_by_the_call(self) -> None:
         chunks: Any
         for chunks, text in (
@@ -576,7 +587,6 @@ class Iterated(unittest.TestCase):
             (bytearray(), "bytearray: put it into a list"),
             (memoryview(b""), "memoryview: put it into a list"),
             ("data: x\n\n", "text: open a file in binary mode"),
-            (io.TextIOWrapper(io.BytesIO()), "text: open a file in binary mode"),
         ):
             message = f"^read takes an iterable of bytes, got {text}$"
             with self.subTest(message), self.assertRaisesRegex(TypeError, message):
