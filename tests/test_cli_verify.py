@@ -154,14 +154,14 @@ class Unreadable(WithoutRecord):
 
     def test_it_looks_beside_the_package_else_in_this_directory(self) -> None:
         beside, here = self.root / "beside", self.root / "here"
-        module = beside / "vendor" / "axon_events" / "cli" / "verify.py"
+        package = beside / "vendor" / "axon_events"
         for path in (beside / "vendor" / "corpus", here / "corpus"):
             path.mkdir(parents=True)
         previous = os.getcwd()
         os.chdir(here)
         try:
-            self.assertEqual(verify.default_corpus(module), beside / "vendor" / "corpus")
-            self.assertEqual(verify.default_corpus(self.root / "a" / "b" / "c.py"), Path("corpus"))
+            self.assertEqual(verify.default_corpus(package), beside / "vendor" / "corpus")
+            self.assertEqual(verify.default_corpus(self.root / "a"), Path("corpus"))
         finally:
             os.chdir(previous)
 

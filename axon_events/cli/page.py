@@ -24,6 +24,7 @@ def source() -> str:
         return page.read_text(encoding="utf-8")
     except OSError as error:
         error.filename = "page.html, of this package"
+        error.strerror = error.strerror or "it is not there"  # in a zip
         raise
 
 

@@ -78,12 +78,13 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
             arguments.usage_error("--html makes a page of one FILE")
         yield from _write_page(arguments)
         return
-    for number, path in enumerate(arguments.files):
-        if len(arguments.files) > 1:
-            name = "<stdin>" if path == "-" else escaped(path)
-            print(f"{chr(10) * bool(number)}==> {name} <==")
+    space = ""
+    for path in arguments.files:
         try:
             with Lines(path, arguments.command) as lines:
+                if len(arguments.files) > 1:
+                    print(f"{space}==> {lines.shown_name} <==")
+                    space = "\n"
                 yield from _show(lines, arguments.text)
         except OSError as error:
             if error.filename is None:  # it is stdout that failed
