@@ -84,6 +84,22 @@ class Good(WithoutRecord):
             ],
         )
 
+    def test_quiet_says_nothing_if_all_is_well(self) -> None:
+        write_part(self.root)
+        run = Run("verify", self.root, "--quiet")
+        self.assertEqual((run.status, run.out, run.err), (0, "", ""))
+
+    def test_quiet_says_what_is_wrong_alone(self) -> None:
+        write_part(self.root)
+        path = self.root / "recorded" / "failed.jsonl"
+        path.write_bytes(path.read_bytes().replace(b":", b": ", 1))
+        loud, quiet = Run("verify", self.root), Run("verify", self.root, "--quiet")
+        self.assertEqual((quiet.status, quiet.err), (1, ""))
+        difference, judgement = quiet.out.splitlines()
+        self.assertTrue(difference.startswith("recorded/failed.jsonl: "), difference)
+        self.assertEqual(judgement, f"{VERSION} differs from the corpus: 1 difference")
+        self.assertLess({difference, judgement}, {*loud.out.splitlines()})
+
     def test_json_is_for_machines(self) -> None:
         write_part(self.root)
         run = Run("verify", self.root, "--json")
@@ -146,7 +162,7 @@ class Unreadable(WithoutRecord):
 
     def test_a_full_disk_is_not_a_corpus_that_cannot_be_read(self) -> None:
         full = OSError(errno.ENOSPC, "No space left on device")
-        arguments = argparse.Namespace(corpus=self.root, json=False)
+        arguments = argparse.Namespace(corpus=self.root, json=False, quiet=False)
         write_part(self.root)
         with mock.patch("builtins.print", side_effect=full), self.assertRaises(OSError) as caught:
             list(verify._run(arguments))
@@ -177,9 +193,12 @@ class Recorded(Temporary):
         write_part(self.root / "corpus")
         text = str(Record.of("1.2.3", "make vendor", contents(self.root)))
         (self.root / RECORD).write_text(text, encoding="utf-8")
-        there = mock.patch.object(verify, "__file__", str(module))
-        there.start()
-        self.addCleanup(there.stop)
+        for there in (
+            mock.patch.object(verify, "__file__", str(module)),
+            mock.patch.object(verify, "files", return_value=self.root / "axon_events"),
+        ):
+            there.start()
+            self.addCleanup(there.stop)
 
     def test_of_an_unedited_copy(self) -> None:
         run = Run("verify")

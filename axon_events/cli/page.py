@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""The page that shows a run: live, as `serve` serves it, or self-contained, with its events in it."""
+"""The page that shows a run: live, as `serve` serves it, or with its events in it."""
 
 import base64
 import hashlib

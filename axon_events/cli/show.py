@@ -150,8 +150,12 @@ def _write_page(arguments: argparse.Namespace) -> Iterator[int]:
         yield 1
     page = self_contained(events, undecodable=undecodable + lines.more).encode()
     if arguments.html != "-":
-        with open(arguments.html, "wb") as file:
-            file.write(page)
+        try:
+            with open(arguments.html, "wb") as file:
+                file.write(page)
+        except OSError as error:
+            error.filename = arguments.html  # which a full disk does not name
+            raise
         print(f"{escaped(arguments.html)}: {count(len(events), 'event')} of {lines.shown_name}")
     elif hasattr(sys.stdout, "buffer"):
         # As it is: the page says that it is UTF-8, whatever the terminal's encoding.
