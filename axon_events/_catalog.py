@@ -2,11 +2,11 @@
 # Copyright (c) 2026 the axon_events authors
 """The catalog: the seven events that tell a flow, and nothing else.
 
-Each variant is a frozen, slotted dataclass whose fields stand in the order in which they are
-written to the wire. Constructing one validates it (`checked`), so an event that exists can always
-be written: each int is from 0 to 2^64-1, each str any Unicode text without lone surrogates. The
-catalog is closed: the base refuses a subclass from any other module, and `Event`, the union of the
-seven, lets type checkers report a `match` that misses a variant.
+Each variant is a frozen, slotted dataclass. Its fields are in the order of the wire. Constructing
+one validates it (`checked`), so an event that exists can always be written: each int is from 0 to
+2^64-1, each str any Unicode text without lone surrogates. The catalog is closed: the base refuses a
+subclass from any other module, and `Event`, the union of the seven, lets type checkers report a
+`match` that misses a variant.
 """
 
 import time
@@ -44,7 +44,7 @@ class FlowExecutionEvent:
 
     __slots__ = ()
 
-    # Class attributes, not methods: a forgotten call of a method would be silently true.
+    # Attributes, not methods: `if event.is_terminator` without a call would always be true.
     kind: ClassVar[str]  # the variant's name on the wire
     is_terminator: ClassVar[bool] = False  # whether it ends a flow
     is_step_scoped: ClassVar[bool] = False  # whether it belongs to a step

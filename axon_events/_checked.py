@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""What a field may hold, and the functions that are written from the fields of an event's class.
+"""What a field may hold, and the functions that are generated from the fields of an event's class.
 
-`checked` writes the constructor. The one that `dataclass` makes for a frozen class sets each field
-by `object.__setattr__` and checks nothing. With the checks in line, and each slot set by its own
-descriptor, a constructor takes less time than that, checks included; and a flow makes an event for
-each of its tokens. `unchecked` and `reader` write what the codec needs to decode quickly.
+`checked` generates the constructor, `unchecked` and `reader` what the codec decodes with. Like
+`dataclass` itself, they compose source text and execute it, once for each class. A flow makes an
+event for each token, so the constructor's time matters. The generated one takes less time, checks
+included, than the one of a frozen dataclass, which sets each field by `object.__setattr__` and
+checks nothing. It looks like this:
 
-Like `dataclass` itself, they put source text together and execute it, once for each class.
+    def __init__(self, error: str, timestamp_ms: int) -> None:
+        if not (type(error) is str and (error.isascii() or error.isprintable())):
+            error = _plain_str(self, 'error', error)
+        if not (type(timestamp_ms) is int and 0 <= timestamp_ms <= U64_MAX):
+            timestamp_ms = _plain_int(self, 'timestamp_ms', timestamp_ms)
+        set_error(self, error)
+        set_timestamp_ms(self, timestamp_ms)
 """
 
 from collections.abc import Callable
@@ -62,16 +69,16 @@ def _plain_bool(event: object, field: str, value: object) -> NoReturn:
     raise TypeError(f"{type(event).__name__}.{field} must be a bool, got {type(value).__name__}")
 
 
-# By the type of a field: what is true of a value that can be stored as it is, and who judges any
-# other. Text that is ASCII or printable has no lone surrogates, which are not printable; to ask
-# that is four times as quick as to encode it.
+# By the type of a field: a test for values that are stored unchanged, and the function for all
+# others. A lone surrogate is not printable, so ASCII or printable text has none; that test takes a
+# quarter of the time of encoding the text.
 _CHECKS: Final[dict[Any, tuple[str, Callable[[object, str, object], object]]]] = {
     str: ("type({0}) is str and ({0}.isascii() or {0}.isprintable())", _plain_str),
     int: ("type({0}) is int and 0 <= {0} <= U64_MAX", _plain_int),
     bool: ("type({0}) is bool", _plain_bool),
 }
-# The same of a value that `json` has read from `document`. It reads `-0` as 0, which serde_json
-# takes for a float: a zero counts only if no `-0` stands anywhere.
+# The same test for a value that `json` has read from `document`. `json` reads `-0` as 0, but to
+# serde_json it is a float. So a zero passes only if the document has no `-0` at all.
 _READ_CHECKS: Final[dict[Any, str]] = {
     str: "type({0}) is str",
     int: "type({0}) is int and (0 < {0} <= U64_MAX or {0} == 0 and '-0' not in document)",

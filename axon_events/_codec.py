@@ -205,14 +205,15 @@ _match_token: Final = re.compile(
     r',"token_index":(0|[1-9][0-9]{0,18}),"timestamp_ms":(0|[1-9][0-9]{0,18})\}'
 ).fullmatch
 _new_token: Final[Callable[[str, str, int, int], StepToken]] = unchecked(StepToken)
-# For each character a pattern takes four times what the scanner does, and for each escape memory:
-# longer text is for the scanner.
+# The pattern takes four times as long for each character as the scanner does, and memory for each
+# escape, so it is for short documents only.
 _MAX_MATCHED: Final = 260  # characters
 
-# The C scanner of `json`; as lists of pairs, repeated members stay visible. The scanner in Python,
-# where there is no other, takes what is not JSON, so the strict reader reads all but tokens there.
+# The C scanner of `json`. Objects are lists of pairs, so that repeated members stay visible. Some
+# Pythons have only the scanner written in Python, which accepts more than JSON. There the strict
+# reader reads everything but plain tokens.
 _scan: Final = c_make_scanner and c_make_scanner(json.JSONDecoder(object_pairs_hook=list))
-# The scanner builds the arrays of unknown fields, at 20 times their size.
+# The scanner also builds the arrays of unknown fields, which take 20 times their size in memory.
 _MAX_SCANNED: Final = 2**20  # characters
 _SPACE: Final = " \t\n\r"
 _Members: TypeAlias = list[tuple[str, Any]]
@@ -227,8 +228,9 @@ def _read_quick(text: str) -> Event | None:
         return None
     try:
         members, end = _scan(text, start)
-        name, kind = members[0]
-        read, names = _reader(kind if name == "kind" else dict(members)["kind"])
+        first_name, first_value = members[0]
+        kind = first_value if first_name == "kind" else dict(members)["kind"]
+        read, names = _reader(kind)
     except (LookupError, RecursionError, StopIteration, TypeError, ValueError):
         return None
     if end < len(text) and text[end:].strip(_SPACE):

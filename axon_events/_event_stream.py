@@ -96,8 +96,8 @@ class Decoder:
     def feed(self, chunk: bytes | bytearray | memoryview) -> list[Frame]:
         """Take the next bytes, any number of them, and return the frames that they complete.
 
-        A frame is complete as soon as its blank line has begun to end: at the CR of a CRLF. If a
-        frame is too large, the frames before it are returned; the next call, and each later one,
+        A frame is complete at the CR of its blank line; it does not wait for a LF. If a frame is
+        too large, the frames before it are returned; the next call, and each later one,
         raises FrameTooLarge. Raises TypeError for anything but bytes, RuntimeError after `close`.
         """
         return list(self._frames(chunk))
@@ -149,9 +149,10 @@ class Decoder:
             if cr < pos:
                 cr = chunk.find(b"\r", pos)
                 cr = size if cr < 0 else cr
-            # The quick way, at a third of the time. After a frame of another form, the rest of the
-            # batch goes line by line, so that no byte is tried twice.
-            if frame_start == pos >= batch_end and cr == size and not self._is_first_line:
+            # The quick way takes a third of the time. After a frame of another form, the rest of
+            # the batch goes line by line, so that no byte is tried twice.
+            is_batch_start = frame_start == pos >= batch_end
+            if is_batch_start and cr == size and not self._is_first_line:
                 batch_bytes = min(_BATCH_BYTES, self._max_frame_bytes)
                 batch_end = chunk.rfind(b"\n\n", pos, pos + batch_bytes) + 2
                 if batch_end > pos + 1:  # there is a blank line

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""The rules of a stream's order, each one's words beside the function that finds it broken.
+"""The rules of a stream's order: for each, its text and the function that tests it.
 
-Such a function is asked before the checker takes an event. It returns what would have been legal,
+The checker calls these functions before it takes an event. Each returns what would have been legal,
 or None if the rule is kept or if nobody can know. The rules stand in the order in which the
 violations of one event are reported; docs/order.md has them as a table, which
 `python -m tools.rules` writes.
@@ -186,10 +186,10 @@ def step_not_open(
     assumed="the one of that name opened last is complete",
 )
 def step_mismatch(checker: "StreamChecker", event: StepComplete) -> str | None:
-    namesakes = checker._by_name.get(event.step_name)
-    if namesakes is None or event.step_name in checker._implied:
+    named = checker._by_name.get(event.step_name)
+    if named is None or event.step_name in checker._implied:
         return None
-    index = namesakes.completed_by(event)
+    index = named.completed_by(event)
     return None if event.step_index == index else f"step_index {index}"
 
 

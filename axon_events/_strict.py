@@ -2,9 +2,9 @@
 # Copyright (c) 2026 the axon_events authors
 """The strict reader: serde_json's rules, one by one, and the errors that say where and why.
 
-It reads a document as JSON first, to its end and whatever it holds, and judges the members
-afterwards, so a document that is not JSON is never called anything else. It takes what no reader
-does quicker: every form that is allowed, and every fault.
+It reads the whole document as JSON first and judges the members afterwards, so a document that is
+not JSON is never called anything else. It takes every valid form and reports every fault; the quick
+reader in `_codec.py` takes the common forms.
 """
 
 import re
@@ -61,7 +61,7 @@ class DecodeError(ValueError):
         self.colno = colno
 
     def __str__(self) -> str:
-        if self.lineno is None:
+        if self.lineno is None or self.colno is None:
             return f"{self.reason}: {self.message}"
         return f"{self.reason}: {self.message} (line {self.lineno}, column {self.colno})"
 
@@ -192,7 +192,7 @@ def _container_end(text: str, pos: int, depth: int) -> int:
             pos += 1
         else:
             _, pos = _scalar(text, pos)
-        # A value ends at pos, and with it each container whose last one it is.
+        # A value has ended at pos: close every container that ends here.
         while closers:
             pos, more = _next(text, pos, closers[-1])
             if more:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""What waits in an event loop and any thread wakes; the channel and the replay log stand on it."""
+"""A wait in an event loop that any thread can end, for the channel and the replay log."""
 
 from typing import TYPE_CHECKING
 

@@ -82,7 +82,9 @@ class Sender:
         stream = self._stream
         if stream.checker is None and stream.end is _OPEN and not event.is_terminator:
             # Nothing is judged, and queueing is a single step: nothing can be inside this `send`.
-            stream.put(event)
+            stream.queue.put(event)
+            if (waiter := stream.waiter) is not None:
+                waiter.wake()
             if stream.end is not _OPEN:  # ended meanwhile, and maybe before the event was queued
                 raise ChannelClosed(stream.end.text)
             return
@@ -165,7 +167,7 @@ class Receiver:
             try:
                 return self._queue.get_nowait() or self._finish()
             except Empty:
-                pass  # and wait outside of this handler: what is raised there has other causes
+                pass  # and wait below, so that no later error is chained to this one
         if timeout is not None:
             timeout = min(max(timeout, 0), threading.TIMEOUT_MAX)
         with self._waiting():
@@ -233,7 +235,8 @@ class Receiver:
         """Return the terminator, once; then None, or raise what the end was instead."""
         if self._is_closed:
             raise ChannelClosed("this Receiver has been closed: receive first, close() then")
-        is_first, self._is_finished = not self._is_finished, True
+        is_first = not self._is_finished
+        self._is_finished = True
         end = self._stream.end
         if is_first:
             # Another receive may have begun to wait meanwhile: that one ends as well.

@@ -110,12 +110,12 @@ class _Step:
         self.output: _Digest | None = _EMPTY
 
 
-class _Namesakes:
+class _OpenSteps:
     """The open steps of one name, by index, in the order of their starts."""
 
     def __init__(self) -> None:
         self.steps: OrderedDict[int, _Step] = OrderedDict()
-        self.last_shared = -1  # where the last token came of which nobody knows whose it is
+        self.last_ambiguous = -1  # where the last token came that could be of several steps
 
     def completed_by(self, event: StepComplete) -> int:
         """Return the index of the step that is completed: the one it names, else the last."""
@@ -126,7 +126,7 @@ class _Namesakes:
         if len(self.steps) > 1:
             return None
         (step,) = self.steps.values()
-        return step.next_index if step.last_token >= self.last_shared else None
+        return step.next_index if step.last_token >= self.last_ambiguous else None
 
 
 # A step whose start was not seen has this for its index, which nobody knows.
@@ -171,8 +171,9 @@ class StreamChecker:
                 raise TypeError(f"allow takes members of Rule, got {rule!r:.60}")
         if token_scope not in ("flow", "step"):
             raise ValueError(f'token_scope must be "flow" or "step", got {token_scope!r:.60}')
-        if not isinstance(from_start, bool):
-            raise TypeError(f"from_start must be a bool, got {type(from_start).__name__}")
+        for name, value in (("match_output", match_output), ("from_start", from_start)):
+            if not isinstance(value, bool):
+                raise TypeError(f"{name} must be a bool, got {type(value).__name__}")
         if last_token is not None:
             if isinstance(last_token, bool) or not isinstance(last_token, int):
                 given = type(last_token).__name__
@@ -203,14 +204,14 @@ class StreamChecker:
         self._open: OrderedDict[tuple[str, int], None] = OrderedDict()
         # The names of the steps whose starts were not seen: implied steps.
         self._implied: OrderedDict[str, None] = OrderedDict()
-        self._by_name: dict[str, _Namesakes] = {}
+        self._by_name: dict[str, _OpenSteps] = {}
         # The last open step that no step-overlap has reported; each start reports those before.
         self._unreported: tuple[str, int] | None = None
         # The last step that completed and may have had no token, and where a late one may come.
         self._late: _Step | None = None
         self._late_place: tuple[str, int] | None = None
-        # The names whose next token is surely that of their only open step, and not its first: if
-        # it has the next index it breaks no rule, and only that index changes.
+        # The step names for which `feed` and `require` take the quick way: one step of that name is
+        # open and has had a token, so the next token breaks no rule if its index is the next one.
         self._streaming: set[str] = set()
 
     def __copy__(self) -> "StreamChecker":
@@ -236,7 +237,7 @@ class StreamChecker:
 
     @property
     def last_token(self) -> int | None:
-        """The index of the flow's last token; 0 if it had none yet, None if nobody knows."""
+        """The index of the flow's last token; 0 if it has had none, None before it is known."""
         return None if self._next_index is None else self._next_index - 1
 
     def feed(self, event: Event) -> list[Violation]:
@@ -320,7 +321,7 @@ class StreamChecker:
                 case StepToken():
                     self._add_token(event)
                 case ToolCall():
-                    self._namesakes(event.step_name)
+                    self._steps_named(event.step_name)
                 case StepComplete():
                     self._complete_step(event)
                 case _:  # by its type the terminator; a variant that no case has is an error here
@@ -339,18 +340,18 @@ class StreamChecker:
         self._names.add(name)
         self._open[key] = None
         self._unreported = key
-        self._by_name.setdefault(name, _Namesakes()).steps[index] = _Step(self._count, 1)
+        self._by_name.setdefault(name, _OpenSteps()).steps[index] = _Step(self._count, 1)
 
     def _add_token(self, event: StepToken) -> None:
         name = event.step_name
         self._next_index = event.token_index + 1
         if name not in self._by_name and self._late_step(name) is not None:
             return
-        namesakes = self._namesakes(name)
-        if len(namesakes.steps) > 1 or self._may_be_late(event):
-            namesakes.last_shared = self._count
+        named = self._steps_named(name)
+        if len(named.steps) > 1 or self._may_be_late(event):
+            named.last_ambiguous = self._count
             return
-        (step,) = namesakes.steps.values()
+        (step,) = named.steps.values()
         step.last_token = self._count
         step.next_index = event.token_index + 1
         if self._match_output:
@@ -360,33 +361,33 @@ class StreamChecker:
 
     def _complete_step(self, event: StepComplete) -> None:
         name = event.step_name
-        namesakes = self._namesakes(name)
+        named = self._steps_named(name)
         self._streaming.discard(name)
-        index = namesakes.completed_by(event)
-        step = namesakes.steps.pop(index)
+        index = named.completed_by(event)
+        step = named.steps.pop(index)
         if index == _NO_INDEX:
             del self._implied[name]
         else:
             del self._open[name, index]
             if self._unreported == (name, index):
                 self._unreported = None
-        if not namesakes.steps:
+        if not named.steps:
             del self._by_name[name]
         if step.last_token == step.start:
-            compared = self._match_output and namesakes.last_shared <= step.start
+            compared = self._match_output and named.last_ambiguous <= step.start
             step.output = _digest(event.full_output) if compared else None
             self._late, self._late_place = step, (name, self._count + 1)
 
-    def _namesakes(self, name: str) -> _Namesakes:
+    def _steps_named(self, name: str) -> _OpenSteps:
         """Return the open steps of a name; if there is none, an implied one."""
-        namesakes = self._by_name.get(name)
-        if namesakes is None:
-            namesakes = self._by_name[name] = _Namesakes()
+        named = self._by_name.get(name)
+        if named is None:
+            named = self._by_name[name] = _OpenSteps()
             # Its start had come just before.
-            namesakes.steps[_NO_INDEX] = _Step(self._count - 1, None)
+            named.steps[_NO_INDEX] = _Step(self._count - 1, None)
             self._implied[name] = None
             self._names.add(name)
-        return namesakes
+        return named
 
     def _awaits_flow_start(self) -> bool:
         return self._from_start and not self._count
@@ -407,26 +408,26 @@ class StreamChecker:
         """Return the index that the token must have; None if nobody knows."""
         if self._by_flow:
             return self._next_index
-        namesakes = self._by_name.get(event.step_name)
-        if namesakes is None:
+        named = self._by_name.get(event.step_name)
+        if named is None:
             late = self._late_step(event.step_name)
             return late.next_index if late is not None else None
-        return None if self._may_be_late(event) else namesakes.next_index()
+        return None if self._may_be_late(event) else named.next_index()
 
     def _is_legal_output(self, event: StepToken | StepComplete) -> bool:
         """Return whether a late token, or a step's output, is as it must be or nobody knows."""
         if not self._match_output:
             return True
         name = event.step_name
-        namesakes = self._by_name.get(name)
+        named = self._by_name.get(name)
         if isinstance(event, StepToken):
-            late = self._late_step(name) if namesakes is None else None
+            late = self._late_step(name) if named is None else None
             output = late.output if late is not None else None
             return output is None or output == _digest(event.content)
-        if namesakes is None or name in self._implied:
+        if named is None or name in self._implied:
             return True  # nor were all tokens seen
-        step = namesakes.steps[namesakes.completed_by(event)]
-        if step.last_token == step.start or namesakes.last_shared > step.start:
+        step = named.steps[named.completed_by(event)]
+        if step.last_token == step.start or named.last_ambiguous > step.start:
             return True
         return step.output == _digest(event.full_output)
 

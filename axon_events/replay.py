@@ -18,17 +18,18 @@ is after, also where an interrupt stops `append`. Readers and followers take no 
 run, and go, in the middle of anything: they read one of the two, and then frames by their number. A
 number that has no frame has been evicted.
 
-`_frames` has the frames that are kept, by number. `_following` has, for each id, the number of the
-frame after it; its oldest entry is for the last frame evicted or, before that, for the empty id.
+`_frames` has the frames that are kept, by number. `_number_after_id` has the number of the frame
+after each id; its oldest entry is for the last frame evicted or, before that, for the empty id.
 
 A follower that has to wait enters `_waiters`, then looks whether `_newest` is still the same.
-`append` sets `_newest`, then wakes the waiters. Whichever is later sees the other.
+`append` sets `_newest`, then wakes the waiters. So no wake-up is lost: either the follower sees the
+new frame, or `append` sees the waiter.
 """
 
 import math
 import re
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple, NoReturn
 
@@ -112,10 +113,25 @@ class ReplayLog:
         self._max_events = _limit("max_events", max_events)
         self._max_bytes = _limit("max_bytes", max_bytes)
         self._frames: dict[int, tuple[str, bytes]] = {}
-        self._following = {"": 0}  # of an id, the number of the frame after it
+        self._number_after_id = {"": 0}  # of an id, the number of the frame after it
         self._newest = _Newest(0, 0, "", None)
         self._oldest = _Oldest(0, 0, "", "")
         self._waiters: dict[_Waiter, None] = {}  # an ordered set
+
+    @classmethod
+    def load(cls, events: Iterable[Event], *, stream_id: str | None = None) -> "ReplayLog":
+        """Return a log of recorded events, which gives each the id that it had before.
+
+        - `events`: a run's events in order, from the first on.
+        - `stream_id`: as when the run was recorded.
+
+        The log takes more events unless there was a terminator. Raises what the constructor and
+        `append` raise.
+        """
+        log = cls(stream_id=stream_id)
+        for event in events:
+            log.append(event)
+        return log
 
     def append(self, event: Event) -> str:
         """Encode an event, keep its frame, wake the followers, and return the frame's id.
@@ -173,7 +189,7 @@ class ReplayLog:
         if event.is_terminator:
             end = f"the stream has ended by {event.kind}: use a new ReplayLog for another run"
         self._frames[newest.total] = id, frame
-        self._following[id] = newest.total + 1
+        self._number_after_id[id] = newest.total + 1
         self._newest = newest = _Newest(newest.total + 1, newest.bytes + len(frame), id, end)
         while (kept := newest.total - self._oldest.number) > 1 and (
             kept > self._max_events or newest.bytes - self._oldest.bytes > self._max_bytes
@@ -188,7 +204,7 @@ class ReplayLog:
         next_id = self._frames[oldest.number + 1][0]
         self._oldest = _Oldest(oldest.number + 1, oldest.bytes + len(frame), next_id, id)
         del self._frames[oldest.number]
-        del self._following[oldest.evicted]
+        del self._number_after_id[oldest.evicted]
 
     def _wake(self) -> None:
         for waiter in list(self._waiters):
@@ -205,7 +221,7 @@ class ReplayLog:
         evicted frame still works, a well-formed one below it does not, and the beginning does not
         once there is one. Raises CursorUnknown if this run never gave the id: it is another run's,
         one with a stream id where the log has none, or the other way round, malformed, or from the
-        future. Raises TypeError if it is neither a str nor None. No search is made for it.
+        future. Raises TypeError if it is neither a str nor None. The id is found in constant time.
         """
         return self._read(self._number_after(id), id or "", math.inf)[0]
 
@@ -263,7 +279,7 @@ class ReplayLog:
         elif not isinstance(id, str):
             raise TypeError(f"id must be a str or None, got {type(id).__name__}")
         id = str.__str__(id)
-        number = self._following.get(id)
+        number = self._number_after_id.get(id)
         if number is not None:
             return number
         cursor = (0, 0) if id == "" else self._cursor(id)

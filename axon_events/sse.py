@@ -36,8 +36,8 @@ class Encoder:
 
     The cursor of a `StepToken` whose `token_index` T is above every earlier one is `T`. That of
     any other event is `T.K`: T is the highest index so far (0 before the first), and K counts
-    from 1 since it came. So the cursors of a stream are unique and in order, whatever the stream,
-    and who saw token 17 last says `Last-Event-ID: 17`.
+    from 1 since it came. So cursors are unique and increasing in every stream. A client that saw
+    token 17 last sends `Last-Event-ID: 17`.
 
     - `stream_id`: names the run, so that a cursor of another one is recognised: each id is then
       `stream_id:cursor`. It travels in an HTTP header, so it is visible ASCII, and not empty.
@@ -53,8 +53,7 @@ class Encoder:
             raise ValueError(
                 f"stream_id must be visible ASCII, one character or more, got {stream_id!r:.60}"
             )
-        # Joined, since a format would ask a subclass of str how it likes to be shown.
-        self._prefix = "" if stream_id is None else stream_id + ":"
+        self._prefix = "" if stream_id is None else f"{str.__str__(stream_id)}:"
         self._token = 0  # the highest index so far
         self._since = 0  # events since it came
         self.last_event_id = ""

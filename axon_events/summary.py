@@ -4,14 +4,15 @@
 
 print(summarize(events).steps[0].text)
 
-It takes any stream, however broken: a summary is for looking, `order` is for judging. Where the
-order is broken it goes on much as `order` does: a `FlowStart` begins anew, what comes after the
+It takes any stream, however broken; use `order` to check one. Where the order is broken it goes on
+much as `order` does: a `FlowStart` begins anew, what comes after the
 terminator does not count, and the events of a step that is not open make one without a start.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from ._catalog import (
     EVENT_TYPES,
@@ -24,24 +25,25 @@ from ._catalog import (
     StepToken,
     ToolCall,
 )
+from ._codec import to_dict
 from .order import Outcome
 
 __all__ = ["FlowSummary", "StepSummary", "summarize"]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class StepSummary:
     """What happened in a step; None stands for what did not come.
 
     - `step_name`, `step_index`, `step_type`: as it was started.
     - `success`: whether it did what it was for.
-    - `text`: its tokens joined; if none came, its `full_output`.
+    - `text`: its `full_output` once it is complete; until then its tokens joined.
     - `tool_calls`: its calls, in order.
     - `tokens`: how many `StepToken` came.
     - `tokens_input`, `tokens_output`: what it consumed and produced, as it says itself.
     - `started_ms`, `first_token_ms`: when it started and when its first token came, in Unix
       milliseconds.
-    - `duration_ms`: from its start to its end; below 0 if the producer's clock was set back.
+    - `duration_ms`: from its start to its end; 0 if the producer's clock was set back.
     """
 
     step_name: str
@@ -55,17 +57,40 @@ class StepSummary:
     started_ms: int | None = None
     first_token_ms: int | None = None
     duration_ms: int | None = None
-    _full_output: str | None = field(default=None, init=False, repr=False)
-    _pieces: list[str] = field(default_factory=list, init=False, repr=False)
+    _full_output: str | None = field(default=None, init=False)
+    _pieces: list[str] = field(default_factory=list, init=False)
 
     @property
     def text(self) -> str | None:
-        """Its tokens joined; if none came, its `full_output`."""
-        if not self.tokens:
+        """Its `full_output` once it is complete; until then its tokens joined."""
+        if self._full_output is not None or not self.tokens:
             return self._full_output
         # Joined once it is asked for: adding up text token by token would be quadratic.
         self._pieces = ["".join(self._pieces)]
         return self._pieces[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as a new `dict` of plain values, for `json.dumps`."""
+        return {
+            "step_name": self.step_name,
+            "step_index": self.step_index,
+            "step_type": self.step_type,
+            "success": self.success,
+            "text": self.text,
+            "tool_calls": [to_dict(call) for call in self.tool_calls],
+            "tokens": self.tokens,
+            "tokens_input": self.tokens_input,
+            "tokens_output": self.tokens_output,
+            "started_ms": self.started_ms,
+            "first_token_ms": self.first_token_ms,
+            "duration_ms": self.duration_ms,
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"<StepSummary {self.step_name!r:.60}, step_index={self.step_index},"
+            f" success={self.success}, tokens={self.tokens}, duration_ms={self.duration_ms}>"
+        )
 
 
 class FlowSummary:
@@ -77,7 +102,7 @@ class FlowSummary:
     - `success`: whether its result is good; False after a `FlowError`.
     - `started_ms`: when it started, in Unix milliseconds.
     - `duration_ms`: how long it ran: the `latency_ms` of its `FlowComplete`; after a `FlowError`,
-      the time since its start.
+      the time since its start, or 0 if the producer's clock was set back.
     - `tokens_input`, `tokens_output`: the terminator's totals; without any, the steps' sum.
     - `steps`: a `StepSummary` for each step, in the order in which they began.
     """
@@ -157,6 +182,27 @@ class FlowSummary:
         if self.outcome is Outcome.OPEN:
             self.outcome = Outcome.TRUNCATED
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as a new `dict` of plain values, for `json.dumps`."""
+        return {
+            "flow_name": self.flow_name,
+            "backend": self.backend,
+            "outcome": self.outcome.value,
+            "error": self.error,
+            "success": self.success,
+            "started_ms": self.started_ms,
+            "duration_ms": self.duration_ms,
+            "tokens_input": self.tokens_input,
+            "tokens_output": self.tokens_output,
+            "steps": [step.to_dict() for step in self.steps],
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"<FlowSummary {self.flow_name!r:.60}, outcome={self.outcome.value},"
+            f" success={self.success}, steps={len(self.steps)}, duration_ms={self.duration_ms}>"
+        )
+
     def _step(self, name: str) -> StepSummary:
         """Return the step of that name that was opened last; if none is open, a new one."""
         steps = self._open.get(name)
@@ -183,7 +229,7 @@ class FlowSummary:
         step.started_ms = event.timestamp_ms
 
     def _complete_step(self, event: StepComplete) -> None:
-        step = self._step(event.step_name)
+        self._step(event.step_name)  # opens one if none is open
         steps = self._open[event.step_name]
         index = event.step_index if event.step_index in steps else next(reversed(steps))
         step = steps.pop(index)
@@ -195,9 +241,9 @@ class FlowSummary:
         step.tokens_input = event.tokens_input
         step.tokens_output = event.tokens_output
         if step.started_ms is not None:
-            step.duration_ms = event.timestamp_ms - step.started_ms
+            step.duration_ms = max(event.timestamp_ms - step.started_ms, 0)
+        step._full_output = event.full_output
         if not step.tokens:
-            step._full_output = event.full_output
             self._late = step
 
     def _end(self, event: FlowComplete | FlowError) -> None:
@@ -208,7 +254,7 @@ class FlowSummary:
             self.success = False
             self.error = event.error
             if self.started_ms is not None:
-                self.duration_ms = event.timestamp_ms - self.started_ms
+                self.duration_ms = max(event.timestamp_ms - self.started_ms, 0)
             return
         self.outcome = Outcome.COMPLETED
         self.success = event.success

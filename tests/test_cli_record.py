@@ -72,6 +72,11 @@ class Copy(unittest.TestCase):
         (self.package / "empty").mkdir()
         self.assertEqual(edits(self.package), [])
 
+    def test_a_linked_folder_was_added(self) -> None:
+        self.write("elsewhere/b.py", b"")
+        (self.package / "sub").symlink_to(self.root / "elsewhere", target_is_directory=True)
+        self.assertEqual(edits(self.package), [("axon_events/sub/b.py", "added")])
+
     def test_line_ends_and_modes_are_no_edit(self) -> None:
         self.write("axon_events/b.py", b"1\n\n2\n")
         record = Record.of("1.2.3", "make vendor CLI=1", contents(self.root))

@@ -210,7 +210,7 @@ FLOW = (
     ToolCall("Draft", "search", '{"q":"quay"}', 1300),
     ToolCall("Draft", "read", "", 1310),
     StepToken("Draft", "\n\tyours\x07\n\n", 2, 1400),
-    StepComplete("Draft", 0, True, "", 5, 20, 1600),
+    StepComplete("Draft", 0, True, "Dear all,\r\n\n\tyours\x07\n\n", 5, 20, 1600),
     StepStart("Check", 1, "classify", 1600),
     StepComplete("Check", 1, False, "no", 5, 0, 2100),
     StepStart("Wait", 2, "generate", 2100),

@@ -13,6 +13,7 @@ import io
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -81,6 +82,7 @@ class Documents(unittest.TestCase):
             self.assertLessEqual(page.read_text("utf-8").count("\n"), 200, page)
 
     def test_the_snippets_print_what_their_comments_say(self) -> None:
+        self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
         for page, snippet in every_block("python"):
             # Beside each call of print, or all together at the end.
             code, _, output = snippet.rstrip("\n").partition("\n# ")

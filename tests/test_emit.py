@@ -27,12 +27,13 @@ from axon_events import (
     emit,
     now_ms,
 )
-from axon_events.emit import FlowEmitter, StepEmitter
-from axon_events.order import StreamChecker
+from axon_events.emit import FlowEmitter, StepEmitter, closing
+from axon_events.order import Rule, StreamChecker
 
 from . import needs
 from .effort import rounds
 from .samples import U64_MAX
+from .threads import join, started
 
 START = 1700000000000
 
@@ -721,7 +722,8 @@ class Texts(EmitterTestCase):
             ("\ud800", "\ufffd"),
             ("\udfff", "\ufffd"),
             ("a\udc80b", "a\ufffdb"),
-            ("\ud83d\ude00", "\ufffd\ufffd"),
+            ("\ud83d\ude00", "\U0001f600"),
+            ("\ude00\ud83d", "\ufffd\ufffd"),
             ("\ud7ff\ue000\U0001f600\ufffd", "\ud7ff\ue000\U0001f600\ufffd"),
         ):
             self.assertEqual(self.raised(ValueError(message)), f"ValueError: {text}")
@@ -799,6 +801,363 @@ class Texts(EmitterTestCase):
         error.__cause__ = cause
         self.assertEqual(self.raised(error), "RuntimeError: effect")
         self.assertIs(error.__cause__, cause)
+
+
+def well_formed(text: str) -> str:
+    """Return text as JavaScript's `toWellFormed` does: pairs joined, U+FFFD for each other half."""
+    units = text.encode("utf-16-le", "surrogatepass")
+    return units.decode("utf-16-le", "replace")
+
+
+class Surrogates(EmitterTestCase):
+    """Text of models and tools never ends a run."""
+
+    def sent(self, *tokens: str) -> tuple[list[str], str]:
+        """Return the texts of the tokens that a step sends for these, and its full output."""
+        events: list[Event] = []
+        with emitter(events.append) as flow, flow.step("Plan", step_type="generate") as step:
+            for token in tokens:
+                step.token(token)
+        self.assert_legal(events)
+        texts = [event.content for event in events if isinstance(event, StepToken)]
+        complete = events[-2]
+        assert isinstance(complete, StepComplete)
+        self.assertEqual("".join(texts), complete.full_output)
+        return texts, complete.full_output
+
+    def test_halves_over_two_tokens_are_joined(self) -> None:
+        for tokens, texts in (
+            (("\ud83d", "\ude00"), ["\U0001f600"]),
+            (("a\ud83d", "\ude00b"), ["a", "\U0001f600b"]),
+            (("\ud83d", "\ude00\ud83d", "\ude01"), ["\U0001f600", "\U0001f601"]),
+            (("\ud83d", "x"), ["\ufffdx"]),
+            (("\ud83d", "\ud83d", "\ude00"), ["\ufffd", "\U0001f600"]),
+            (("\ud83d", ""), ["\ufffd"]),
+            (("\ud83d",), ["\ufffd"]),
+            (("a\ud83d",), ["a", "\ufffd"]),
+            (("\ude00", "a\udc80b"), ["\ufffd", "a\ufffdb"]),
+            (("\ud83d\ude00",), ["\U0001f600"]),
+            (("\ude00\ud83d",), ["\ufffd", "\ufffd"]),
+            (("",), [""]),
+            (("é\U0001f600", "x"), ["é\U0001f600", "x"]),
+        ):
+            with self.subTest(tokens):
+                self.assertEqual(self.sent(*tokens)[0], texts)
+
+    def test_random_text_cut_anywhere(self) -> None:
+        seed = 20261127
+        rng = random.Random(seed)
+        for _ in range(rounds(300, 20_000)):
+            chars = rng.choices("aé\U0001f600\ud83d\ude00\udc80", k=rng.randrange(9))
+            units = "".join(
+                char
+                if char < "\U00010000"
+                else char.encode("utf-16-le").decode("utf-16-le", "surrogatepass")
+                for char in chars
+            )
+            tokens = []
+            while units:
+                size = rng.randint(1, 4)
+                tokens.append(units[:size])
+                units = units[size:]
+            with self.subTest(tokens=tokens, seed=seed):
+                self.assertEqual(self.sent(*tokens)[1], well_formed("".join(tokens)))
+
+    def test_a_half_waits_over_a_tool_call(self) -> None:
+        events: list[Event] = []
+        with emitter(events.append) as flow, flow.step("Plan", step_type="generate") as step:
+            step.token("\ud83d")
+            step.tool_call("search", "\ud83d\ude00 \udc80")
+            step.token("\ude00")
+        self.assert_legal(events)
+        self.assertEqual(
+            events[2:4],
+            [
+                ToolCall("Plan", "search", "\U0001f600 \ufffd", START + 3),
+                StepToken("Plan", "\U0001f600", 1, START + 4),
+            ],
+        )
+
+    def test_a_half_does_not_wait_for_the_output(self) -> None:
+        for text, output in (("whole", "whole"), ("\ude00\ud83d", "\ufffd\ufffd")):
+            events: list[Event] = []
+            with emitter(events.append) as flow, flow.step("Plan", step_type="generate") as step:
+                step.token("\ud83d")
+                step.output(text)
+            self.assert_legal(events)
+            contents = [event.content for event in events if isinstance(event, StepToken)]
+            self.assertEqual(contents, ["\ufffd"])
+            self.assertEqual(getattr(events[-2], "full_output", None), output)
+        events = []
+        with emitter(events.append) as flow, flow.step("Plan", step_type="generate") as step:
+            step.output("a\ud83d")
+        contents = [event.content for event in events if isinstance(event, StepToken)]
+        self.assertEqual(contents, ["a\ufffd"])
+
+    def test_a_bad_output_leaves_the_half_waiting(self) -> None:
+        events: list[Event] = []
+        with emitter(events.append) as flow, flow.step("Plan", step_type="generate") as step:
+            step.token("\ud83d")
+            bad: Any = None
+            with self.assertRaises(TypeError):
+                step.output(bad)
+            with self.assertRaises(TypeError):
+                step.token(bad)
+            step.token("\ude00")
+        contents = [event.content for event in events if isinstance(event, StepToken)]
+        self.assertEqual(contents, ["\U0001f600"])
+
+    def test_a_half_at_the_end_that_the_sink_refuses(self) -> None:
+        events: list[Event] = []
+        sink = Failing(events.append, 2, Interrupt())
+        with (
+            self.assertRaises(Interrupt),
+            emitter(sink) as flow,
+            flow.step("Plan", step_type="generate") as step,
+        ):
+            step.token("\ud83d")
+        self.assertEqual([event.kind for event in events], ["flow_start", "step_start"])
+        self.assertEqual(sink.calls, 3)
+
+
+class Sinks(EmitterTestCase):
+    def test_several_are_called_in_order(self) -> None:
+        called: list[tuple[int, Event]] = []
+        sinks = (lambda event: called.append((1, event)), lambda event: called.append((2, event)))
+        with FlowEmitter(sinks, flow_name="Report", backend="x", clock=lambda: 7):
+            pass
+        self.assertEqual([number for number, _ in called], [1, 2, 1, 2])
+        self.assertEqual([event.kind for _, event in called[::2]], ["flow_start", "flow_complete"])
+        self.assertEqual([event for _, event in called[::2]], [event for _, event in called[1::2]])
+
+    def test_what_comes_out_of_any_of_them_ends_the_flow(self) -> None:
+        for place in (0, 1):
+            events: list[Event] = []
+            sinks: list[Callable[[Event], object]] = [events.append, events.append]
+            sinks[place] = Failing(events.append, 1, Interrupt())
+            with (
+                self.assertRaises(Interrupt),
+                FlowEmitter(tuple(sinks), flow_name="Report", backend="x") as flow,
+            ):
+                flow.step("Plan", step_type="generate").__enter__()
+            self.assertEqual(len(events), 2 + place)
+
+    def test_each_is_checked(self) -> None:
+        empty: Any = ()
+        other: Any = (nothing, None)
+        for sink, name in ((empty, "tuple"), (other, "NoneType")):
+            with self.assertRaises(TypeError) as caught:
+                FlowEmitter(sink, flow_name="", backend="")
+            self.assertEqual(str(caught.exception), f"sink must be callable, got {name}")
+
+
+class Parallel(EmitterTestCase):
+    def assert_legal_but_for_overlap(self, events: list[Event]) -> None:
+        checker = StreamChecker(allow={Rule.STEP_OVERLAP})
+        violations = [violation for event in events for violation in checker.feed(event)]
+        self.assertEqual(violations + checker.close(), [])
+
+    def parallel(self, sink: Callable[[Event], object]) -> FlowEmitter:
+        return FlowEmitter(
+            sink, flow_name="Report", backend="anthropic", clock=ticking(), parallel=True
+        )
+
+    def test_steps_interleave(self) -> None:
+        events: list[Event] = []
+        with self.parallel(events.append) as flow:
+            one = flow.step("Draft", step_type="generate")
+            two = flow.step("Draft", step_type="generate")
+            with one:
+                one.token("Hel")
+                with two:
+                    two.token("Bon")
+                    one.token("lo")
+                    two.token("jour")
+                    two.usage(tokens_input=1, tokens_output=2)
+                    one.usage(tokens_input=3, tokens_output=4)
+        self.assert_legal_but_for_overlap(events)
+        completes = [event for event in events if isinstance(event, StepComplete)]
+        self.assertEqual(
+            [(event.step_index, event.full_output) for event in completes],
+            [(1, "Bonjour"), (0, "Hello")],
+        )
+        last = events[-1]
+        assert isinstance(last, FlowComplete)
+        self.assertEqual((last.steps_executed, last.tokens_input, last.tokens_output), (2, 4, 6))
+
+    def test_leaving_the_flow_completes_what_is_open_as_failed(self) -> None:
+        for error in (None, ValueError("x")):
+            events: list[Event] = []
+            with suppress(ValueError), self.parallel(events.append) as flow:
+                for name in ("A", "B", "C"):
+                    step = flow.step(name, step_type="generate")
+                    step.__enter__()
+                    step.token(f"{name}\ud83d")
+                if error is not None:
+                    raise error
+            self.assert_legal_but_for_overlap(events)
+            completes = [event for event in events if isinstance(event, StepComplete)]
+            self.assertEqual(
+                [(event.full_output, event.success) for event in completes],
+                [("A\ufffd", False), ("B\ufffd", False), ("C\ufffd", False)],
+            )
+            self.assertEqual(events[-1].kind, "flow_error" if error else "flow_complete")
+            self.assertFalse(getattr(events[-1], "success", False))
+
+    def test_a_sink_that_fails_ends_all_steps(self) -> None:
+        events: list[Event] = []
+        sink = Failing(events.append, 3, Interrupt())
+        with self.assertRaises(Interrupt), self.parallel(sink) as flow:
+            steps = [flow.step(name, step_type="generate") for name in "AB"]
+            for step in steps:
+                step.__enter__()
+            try:
+                steps[0].token("x")
+            finally:
+                for step in steps:
+                    with self.assertRaises(RuntimeError):
+                        step.token("y")
+        self.assertEqual(len(events), 3)
+
+    @needs.threads
+    def test_steps_in_threads(self) -> None:
+        events: list[Event] = []
+        count = rounds(50, 2000)
+
+        def run(flow: FlowEmitter, name: str) -> None:
+            with flow.step(name, step_type="generate") as step:
+                for n in range(count):
+                    step.token(f"{n} ")
+
+        with self.parallel(events.append) as flow:
+            names = [f"Step {n}" for n in range(4)]
+            join(started(*(partial(run, flow, name) for name in names)))
+        self.assert_legal_but_for_overlap(events)
+        text = "".join(f"{n} " for n in range(count))
+        completes = [event for event in events if isinstance(event, StepComplete)]
+        self.assertEqual([event.full_output for event in completes], [text] * 4)
+        self.assertEqual(len(events), 2 + 4 * (count + 2))
+
+    @needs.asyncio_run
+    def test_steps_in_tasks(self) -> None:
+        events: list[Event] = []
+
+        async def run(flow: FlowEmitter, name: str) -> None:
+            with flow.step(name, step_type="generate") as step:
+                for n in range(5):
+                    await asyncio.sleep(0)
+                    step.token(f"{n}")
+
+        async def main() -> None:
+            with self.parallel(events.append) as flow:
+                await asyncio.gather(*(run(flow, f"Step {n}") for n in range(3)))
+
+        asyncio.run(main())
+        self.assert_legal_but_for_overlap(events)
+        completes = [event for event in events if isinstance(event, StepComplete)]
+        self.assertEqual([event.full_output for event in completes], ["01234"] * 3)
+
+    def test_another_value_than_a_bool(self) -> None:
+        value: Any = 1
+        with self.assertRaisesRegex(TypeError, "^parallel must be a bool, got int$"):
+            FlowEmitter(nothing, flow_name="", backend="", parallel=value)
+
+
+class Closing(EmitterTestCase):
+    """What ends a run that a crash has cut."""
+
+    def broken(self, events: list[Event], **options: Any) -> list[Rule]:
+        checker = StreamChecker(**options)
+        violations = [violation for event in events for violation in checker.feed(event)]
+        return [violation.rule for violation in violations + checker.close()]
+
+    def test_a_run_cut_after_any_event(self) -> None:
+        events: list[Event] = []
+        script(events.append, ticking(), nothing)
+        for count in range(1, len(events)):
+            with self.subTest(count):
+                cut = events[:count]
+                ends = closing(cut, error="the server was killed", clock=lambda: 7)
+                self.assertEqual(ends[-1], FlowError("Report", "the server was killed", 7))
+                options = {"match_output": count < 9}  # then its output is reworked
+                self.assertEqual(self.broken([*cut, *ends], **options), [])
+                self.assertEqual(closing([*cut, *ends], error="again"), [])
+        self.assertEqual(closing(events, error="x"), [])
+
+    def test_the_text_so_far(self) -> None:
+        events: list[Event] = [
+            FlowStart("Report", "x", 1),
+            StepStart("Draft", 0, "generate", 2),
+            StepToken("Draft", "old", 1, 3),
+            StepComplete("Draft", 0, True, "old", 1, 2, 4),
+            StepStart("Draft", 1, "generate", 5),
+            StepToken("Draft", "Hel", 2, 6),
+            ToolCall("Draft", "search", "{}", 7),
+            StepToken("Draft", "lo", 3, 8),
+        ]
+        self.assertEqual(
+            closing(events, error="a\ud83d\ude00\udc80", clock=lambda: 9),
+            [
+                StepComplete("Draft", 1, False, "Hello", 0, 0, 9),
+                FlowError("Report", "a\U0001f600\ufffd", 9),
+            ],
+        )
+
+    def test_parallel_steps(self) -> None:
+        events: list[Event] = [
+            FlowStart("Report", "x", 1),
+            StepStart("A", 0, "t", 2),
+            StepStart("B", 1, "t", 2),
+            StepToken("B", "b", 1, 2),
+            StepToken("A", "a", 2, 2),
+            StepStart("A", 0, "t", 2),
+        ]
+        ends = closing(events, error="x", clock=lambda: 3)
+        self.assertEqual(
+            ends[:-1],
+            [StepComplete("A", 0, False, "a", 0, 0, 3), StepComplete("B", 1, False, "b", 0, 0, 3)],
+        )
+        allowed = {"allow": {Rule.STEP_OVERLAP, Rule.STEP_REPEATED}, "match_output": True}
+        self.assertEqual(self.broken([*events, *ends], **allowed), [])
+
+    def test_random_streams_break_no_rule_more(self) -> None:
+        seed = 20261127
+        rng = random.Random(seed)
+        for _ in range(rounds(300, 20_000)):
+            events: list[Event] = [FlowStart("F", "b", 0)]
+            for _ in range(rng.randrange(12)):
+                name, index = rng.choice("AB"), rng.randrange(3)
+                choices: list[Event] = [
+                    StepStart(name, index, "t", 0),
+                    StepToken(name, rng.choice("xy"), rng.randrange(5), 0),
+                    StepComplete(name, index, True, rng.choice(["", "x"]), 0, 0, 0),
+                    ToolCall(name, "t", "", 0),
+                    FlowStart("G", "b", 0),
+                ]
+                events.append(rng.choice(choices))
+            with self.subTest(events=events, seed=seed):
+                for options in ({}, {"match_output": True}, {"token_scope": "step"}):
+                    before = [
+                        r for r in self.broken(events, **options) if r.value != "not-terminated"
+                    ]
+                    after = self.broken([*events, *closing(events, error="x")], **options)
+                    self.assertEqual(after, before)
+
+    def test_what_is_no_run(self) -> None:
+        for events in ([], [StepToken("S", "x", 1, 2)]):
+            with self.assertRaises(ValueError) as caught:
+                closing(events, error="x")
+            self.assertEqual(
+                str(caught.exception),
+                "expected the events of a run, got none that is its FlowStart",
+            )
+        self.assertEqual(closing([FlowError("F", "x", 1)], error="y"), [])
+        bad: Any = None
+        with self.assertRaisesRegex(TypeError, "^error must be a str, got NoneType$"):
+            closing([FlowStart("F", "b", 1)], error=bad)
+        wrong: Any = ["x"]
+        with self.assertRaises(TypeError):
+            closing(wrong, error="x")
 
 
 class DeadSink(EmitterTestCase):
@@ -880,7 +1239,8 @@ class Misuse(EmitterTestCase):
                 self.refuse(
                     events,
                     other.__enter__,
-                    "the step 'Plan' is open: leave its `with` block before another step starts",
+                    "the step 'Plan' is open: leave its `with` block before another step starts,"
+                    " or make the FlowEmitter with parallel=True",
                 )
                 for call in step_calls(other):
                     self.refuse(events, call, text)
@@ -941,11 +1301,14 @@ class Misuse(EmitterTestCase):
         )
 
 
-BAD_TEXTS: tuple[tuple[Any, type[Exception]], ...] = (
+NO_TEXTS: tuple[tuple[Any, type[Exception]], ...] = (
     (None, TypeError),
     (b"bytes", TypeError),
     (1, TypeError),
     (["a"], TypeError),
+)
+BAD_TEXTS: tuple[tuple[Any, type[Exception]], ...] = (
+    *NO_TEXTS,
     ("\ud800", ValueError),
     ("a\udfff", ValueError),
 )
@@ -1018,11 +1381,12 @@ class BadValues(EmitterTestCase):
                     if first is not None:
                         getattr(step, first)("first")
                     sent = len(events)
-                    for value, cls in BAD_TEXTS:
+                    for value, cls in NO_TEXTS:
                         self.refuse(cls, "StepToken.content", step.token, value)
                         self.refuse(cls, "StepToken.content", step.output, value)
-                        self.refuse(cls, "ToolCall.tool_name", step.tool_call, value, "{}")
                         self.refuse(cls, "ToolCall.content", step.tool_call, "search", value)
+                    for value, cls in BAD_TEXTS:
+                        self.refuse(cls, "ToolCall.tool_name", step.tool_call, value, "{}")
                     for value, cls in BAD_COUNTS:
                         for name in ("tokens_input", "tokens_output"):
                             values = {"tokens_input": 1, "tokens_output": 1, name: value}
@@ -1372,7 +1736,8 @@ class Async(EmitterTestCase):
         self.assertIsInstance(results[1], RuntimeError)
         self.assertEqual(
             str(results[1]),
-            "the step 'A' is open: leave its `with` block before another step starts",
+            "the step 'A' is open: leave its `with` block before another step starts,"
+            " or make the FlowEmitter with parallel=True",
         )
         self.assert_legal(events)
         self.assertIs(getattr(events[-1], "success", None), True)

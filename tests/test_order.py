@@ -930,6 +930,7 @@ class Checker(unittest.TestCase):
         self.assertIs(type(StreamChecker(from_start=False, last_token=Index.LAST).last_token), int)
         StreamChecker(from_start=True, last_token=None)
         refused: list[tuple[Options, type[Exception], str]] = [
+            ({"match_output": "no"}, TypeError, "match_output must be a bool, got str"),
             ({"from_start": None}, TypeError, "from_start must be a bool, got NoneType"),
             ({"from_start": 0}, TypeError, "from_start must be a bool, got int"),
             (

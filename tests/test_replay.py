@@ -25,7 +25,17 @@ from queue import SimpleQueue
 from typing import Any, Final
 from unittest import mock
 
-from axon_events import Event, FlowComplete, FlowError, FlowStart, StepToken, replay, sse, to_json
+from axon_events import (
+    Event,
+    FlowComplete,
+    FlowError,
+    FlowStart,
+    StepToken,
+    ToolCall,
+    replay,
+    sse,
+    to_json,
+)
 from axon_events.emit import FlowEmitter
 from axon_events.replay import CursorExpired, CursorUnknown, ReplayLog
 from axon_events.sse import Encoder, Reader
@@ -239,6 +249,36 @@ class Appending(unittest.TestCase):
         )
 
 
+class Loading(unittest.TestCase):
+    def test_a_recorded_run_has_the_ids_that_it_had(self) -> None:
+        events = [START, token(1), token(2), ToolCall("Draft", "search", "{}", 0), token(2)]
+        for stream_id in (None, "run:7"):
+            live = ReplayLog(stream_id=stream_id)
+            ids = [live.append(event) for event in events]
+            loaded = ReplayLog.load(iter(events), stream_id=stream_id)
+            for id in ids:
+                self.assertEqual(loaded.after(id), live.after(id))
+            self.assertEqual(loaded.after(), live.after())
+            self.assertEqual(loaded.append(token(3)), live.append(token(3)))
+
+    def test_a_run_that_had_ended_takes_no_more(self) -> None:
+        log = ReplayLog.load([START, FlowError("Report", "x", 1)])
+        self.assertTrue(log.ended)
+        with self.assertRaises(RuntimeError):
+            log.append(token(1))
+        with self.assertRaises(RuntimeError):
+            ReplayLog.load([FlowError("Report", "x", 1), START])
+
+    def test_an_empty_run(self) -> None:
+        log = ReplayLog.load([])
+        self.assertEqual((log.after(), log.ended), (b"", False))
+
+    def test_what_is_no_event(self) -> None:
+        wrong: Any = [START, None]
+        with self.assertRaisesRegex(TypeError, "^append takes an event, got NoneType$"):
+            ReplayLog.load(wrong)
+
+
 class After(unittest.TestCase):
     def assert_expired(self, log: ReplayLog, id: str | None, text: str, oldest: str) -> None:
         calls: list[Callable[[str | None], object]] = [log.after, log.follow, awaited(log)]
@@ -320,6 +360,11 @@ class After(unittest.TestCase):
         log = log_of(*map(token, range(1, 6)), max_events=1)
         for id in malformed:
             self.assert_unknown(log, id, f"expected an id of this run, such as '17', got {id!r}")
+
+    def test_a_long_id_is_cut_in_the_text(self) -> None:
+        for length, shown in ((60, repr("x" * 60)), (61, repr("x" * 60) + "…")):
+            text = f"expected an id of this run, such as '17', got {shown}"
+            self.assert_unknown(ReplayLog(), "x" * length, text)
 
     def test_the_stream_id_is_part_of_the_id(self) -> None:
         for limit in (None, 1):
@@ -519,7 +564,8 @@ class Evicting(unittest.TestCase):
             event: Event
             if rng.random() < 0.6:
                 # Mostly legal, or a gap, a repetition, or a counter that begins again.
-                index = rng.choice((index + 1, index + 1, index + 1, index, index + 5, 1, 0))
+                indexes = (index + 1, index + 1, index + 1, index, index + 5, 1, 0)
+                index = min(rng.choice(indexes), U64_MAX)
                 event = token(index, "x" * rng.choice((0, 0, 3, 400)))
             else:
                 event = random_event(rng)

@@ -11,7 +11,9 @@ import sys
 import tracemalloc
 import unittest
 from collections.abc import Callable
+from json.decoder import py_scanstring  # type: ignore[attr-defined]  # typeshed lacks it
 from typing import Any
+from unittest import mock
 
 from axon_events import (
     DecodeError,
@@ -303,6 +305,31 @@ class Refused(unittest.TestCase):
                     "from_json takes a str, bytes, bytearray or memoryview,"
                     f" got {type(document).__name__}",
                 )
+
+
+class WithoutTheCScanner(Refused):
+    """The same where `json` has only its scanner in Python, which takes more than JSON has."""
+
+    def setUp(self) -> None:
+        for name, value in (
+            ("_strict._IS_LENIENT", True),
+            ("_strict.decoder.scanstring", py_scanstring),
+            ("_codec._scan", None),
+        ):
+            patch = mock.patch(f"axon_events.{name}", value)
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def test_hexadecimal_digits_that_only_int_takes(self) -> None:
+        for digits in ("+0e9", " 0e9", "0_e9", "\uff10\uff10\uff14\uff11"):
+            error = refused(edited("Hello", f"\\u{digits}"))
+            expected = "expected four hexadecimal digits after \\u, got "
+            self.assertTrue(error.message.startswith(expected), error.message)
+
+    def test_sound_strings(self) -> None:
+        for escaped, text in ((r"\u00e9\n\"\\", 'é\n"\\'), (r"\ud83d\ude00", "😀"), ("é", "é")):
+            event = decoded(edited("Hello", escaped) + " ")
+            self.assertEqual(event, dataclasses.replace(TOKEN, content=text))
 
 
 class TheError(unittest.TestCase):

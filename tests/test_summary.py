@@ -3,6 +3,7 @@
 """The summary: what it has of whole streams, of broken ones, and on the way."""
 
 import copy
+import json
 import pickle
 import random
 import unittest
@@ -134,7 +135,7 @@ class Whole(Summary):
             tokens_input=7,
             tokens_output=8,
             started_ms=1400,
-            duration_ms=-50,
+            duration_ms=0,
         )
 
     def test_a_flow_that_failed(self) -> None:
@@ -156,14 +157,39 @@ class Whole(Summary):
         )
         self.assert_step(summary.steps[1], step_index=1, step_type="generate", started_ms=1100)
 
-    def test_a_late_token_is_the_steps_text(self) -> None:
+    def test_a_late_token_is_its_steps(self) -> None:
         summary = summarize([START, started(), completed("whole"), token("late", ms=1301), END])
         (step,) = summary.steps
-        self.assertEqual((step.text, step.tokens, step.first_token_ms), ("late", 1, 1301))
+        self.assertEqual((step.text, step.tokens, step.first_token_ms), ("whole", 1, 1301))
 
     def test_an_empty_token_is_a_token(self) -> None:
         (step,) = summarize([START, started(), token(""), completed("output")]).steps
-        self.assertEqual((step.text, step.tokens), ("", 1))
+        self.assertEqual((step.text, step.tokens), ("output", 1))
+
+    def test_a_complete_steps_text_is_its_full_output(self) -> None:
+        # A step that was tried again: the tokens of both tries came.
+        events: list[Event] = [START, started(), token("Hello wo"), token("Hello world!", 2)]
+        summary = summarize([*events, completed("Hello world!"), END])
+        self.assertEqual(summary.steps[0].text, "Hello world!")
+        self.assertEqual(summarize(events).steps[0].text, "Hello woHello world!")
+
+    def test_parallel_steps_of_one_name_have_their_own_texts(self) -> None:
+        events: list[Event] = [
+            START,
+            started(0),
+            started(1),
+            token("Hel"),
+            token("Bon", 2),
+            token("lo", 3),
+        ]
+        events += [token("jour", 4), completed("Hello", 0), completed("Bonjour", 1), END]
+        self.assertEqual([step.text for step in summarize(events).steps], ["Hello", "Bonjour"])
+
+    def test_no_time_is_negative(self) -> None:
+        for end in (FlowError("Report", "x", 0), FlowComplete("Report", "x", True, 1, 0, 0, 3, 0)):
+            summary = summarize([START, started(), completed("", ms=0), end])
+            self.assertEqual(summary.steps[0].duration_ms, 0)
+            self.assertEqual(summary.duration_ms, getattr(end, "latency_ms", 0))
 
     def test_the_recorded_flows(self) -> None:
         for name, outcome, texts in (
@@ -237,7 +263,7 @@ class Broken(Summary):
     def test_only_the_next_event_can_be_a_late_token(self) -> None:
         check = started(1, 1100, "Check")
         for between, name, texts in (
-            ((), "Draft", ["late"]),
+            ((), "Draft", ["whole"]),
             ((), "Check", ["whole", "late"]),
             ((check,), "Draft", ["whole", None, "late"]),
             ((started(1),), "Draft", ["whole", "late"]),
@@ -266,13 +292,20 @@ class Broken(Summary):
                 started(0),
                 started(1),
                 token("b"),
-                completed("", 0),
+                completed("x", 0),
                 token("b"),
-                completed("", 7),
-                started(1),
+                started(2),
                 token("c"),
+                completed("y", 7),
+                started(2),
+                token("d"),
             ),
-            [("Draft", 0, "", 1100), ("Draft", 1, "bb", 1100), ("Draft", 1, "c", 1100)],
+            [
+                ("Draft", 0, "x", 1100),
+                ("Draft", 1, "bb", 1100),
+                ("Draft", 2, "y", 1100),
+                ("Draft", 2, "d", 1100),
+            ],
         )
 
     def test_any_sequence_gives_a_summary_with_the_checkers_outcome(self) -> None:
@@ -328,10 +361,62 @@ class Incremental(Summary):
             self.assertEqual([step.text for step in other.steps], ["ab"])
         self.assertEqual([step.text for step in summary.steps], ["a"])
 
-    def test_its_steps_print_without_their_text(self) -> None:
-        (step,) = summarize([started(), token("x" * 1_000_000)]).steps
-        self.assertLess(len(repr(step)), 300)
-        self.assertIn("'Draft'", repr(step))
+    def test_both_print_as_one_line(self) -> None:
+        name = "D\n" * 100
+        summary = summarize([START, started(name=name), token("x" * 1_000_000, name=name), END])
+        self.assertEqual(
+            repr(summary),
+            "<FlowSummary 'Report', outcome=completed, success=True, steps=1, duration_ms=1499>",
+        )
+        self.assertRegex(
+            repr(summary.steps[0]),
+            r"^<StepSummary 'D.{58}, step_index=0, success=None, tokens=1, duration_ms=None>$",
+        )
+        self.assertEqual(
+            repr(FlowSummary()),
+            "<FlowSummary None, outcome=open, success=None, steps=0, duration_ms=None>",
+        )
+
+    def test_both_as_plain_values(self) -> None:
+        summary = summarize([START, started(), token("Hi"), CALL, completed("Hi"), END])
+        step = STEP | {
+            "step_index": 0,
+            "step_type": "generate",
+            "success": True,
+            "text": "Hi",
+            "tool_calls": [
+                {
+                    "kind": "tool_call",
+                    "step_name": "Draft",
+                    "tool_name": "search",
+                    "content": '{"q":1}',
+                    "timestamp_ms": 1200,
+                }
+            ],
+            "tokens": 1,
+            "tokens_input": 5,
+            "tokens_output": 6,
+            "started_ms": 1100,
+            "first_token_ms": 1150,
+            "duration_ms": 200,
+        }
+        flow = FLOW | {
+            "flow_name": "Report",
+            "backend": "anthropic",
+            "outcome": "completed",
+            "success": True,
+            "started_ms": 1000,
+            "duration_ms": 1499,
+            "tokens_input": 50,
+            "tokens_output": 60,
+            "steps": [step],
+        }
+        self.assertEqual(summary.to_dict(), flow)
+        self.assertEqual(json.loads(json.dumps(summary.to_dict())), flow)
+        self.assertEqual(list(summary.to_dict()), list(FLOW))
+        self.assertEqual(list(summary.steps[0].to_dict()), list(STEP))
+        nothing = FLOW | {"outcome": "open"}
+        self.assertEqual(FlowSummary().to_dict(), nothing)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def contents(root: Path) -> dict[str, bytes]:
     """
     found = {}
     for folder in FOLDERS:
-        for parent, names, files in os.walk(root / folder):
+        for parent, names, files in os.walk(root / folder, followlinks=True):
             inside = Path(parent).relative_to(root).as_posix()
             names[:] = [name for name in names if not _is_left_behind(inside, name)]
             for name in files:
@@ -92,12 +92,9 @@ class Record:
     def read(cls, text: str) -> "Record":
         """Return the record that has this text; raise ValueError if it was edited or cut."""
         lines = text.splitlines()
-        version, command = (
-            line.removeprefix(prefix)
-            for line, prefix in zip(
-                [*lines, "", ""], (f"# {PACKAGE} ", "# copied by "), strict=False
-            )
-        )
+        first, second, *_ = [*lines, "", ""]
+        version = first.removeprefix(f"# {PACKAGE} ")
+        command = second.removeprefix("# copied by ")
         pairs = [line.partition("  ") for line in lines if not line.startswith("#")]
         record = cls(version, command, {path: digest for digest, _, path in pairs})
         # Its own digest is among the lines, so an edit of any other line shows.

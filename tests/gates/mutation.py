@@ -45,7 +45,7 @@ TESTS = {
     "_checked": ("test_catalog", "test_codec", "test_strict"),
     "_codec": ("test_strict", "test_corpus", "test_properties"),
     "_strict": ("test_codec", "test_corpus", "test_properties"),
-    "_rules": ("test_order",),
+    "_rules": ("test_order", "test_documents"),
     "_wait": ("test_channel", "test_replay"),
     "_event_stream": ("test_sse",),
     "cli.conformance": ("test_cli_verify",),
