@@ -66,13 +66,13 @@ class SelfContained(unittest.TestCase):
 
     def test_hostile_texts_stay_data(self) -> None:
         for text in HOSTILE:
-            events = [
+            events: list[Event] = [
                 FlowStart(text, text, 1),
                 StepToken(text, text, 1, 2),
                 FlowError(text, text, 3),
             ]
             with self.subTest(text):
-                self.assertEqual(self.events([*events]), [to_dict(event) for event in events])
+                self.assertEqual(self.events(events), [to_dict(event) for event in events])
                 # Beside the markup of the page itself there is none.
                 whole, empty = (len(Elements(page.self_contained(e)).tags) for e in (events, []))
                 self.assertEqual(whole, empty)

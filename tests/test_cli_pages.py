@@ -390,9 +390,9 @@ class Requests(unittest.TestCase):
                     self.assertEqual(answer.status, status)
                     self.assertTrue(answer.body.startswith(said), answer.body)
             # The header counts, also if it is empty.
-            for id, body in ((given[2], frames[3:]), ("", frames)):
+            for id, rest in ((given[2], frames[3:]), ("", frames)):
                 answer = Answer(running, "/events?lastEventId=9", Last_Event_ID=id)
-                self.assertEqual(answer.body, RETRY + b"".join(body))
+                self.assertEqual(answer.body, RETRY + b"".join(rest))
 
     def test_another_query_is_not_looked_at(self) -> None:
         with serving() as running:

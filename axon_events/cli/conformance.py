@@ -24,11 +24,10 @@ from .. import (
 from .._checked import format_int
 
 if TYPE_CHECKING:
-    # A pathlib.Path, or one of a zip.
     if sys.version_info >= (3, 11):
-        from importlib.resources.abc import Traversable as Folder
+        from importlib.resources.abc import Traversable
     else:
-        from importlib.abc import Traversable as Folder
+        from importlib.abc import Traversable
 
 __all__ = ["Checked", "checks"]
 
@@ -55,7 +54,7 @@ class Checked:
         return f"{self.file}: {self.count} {what}{_shown_header(self.header)}"
 
 
-def checks(corpus: "Folder") -> Iterator[Checked]:
+def checks(corpus: "Traversable") -> Iterator[Checked]:
     """Yield what came of each file; raise OSError for one that cannot be read.
 
     A file that needs a module which this copy lacks, or which cannot be imported, is not read.
@@ -88,14 +87,14 @@ def checks(corpus: "Folder") -> Iterator[Checked]:
         yield Checked(f"recorded/{path.name}", "events", len(lines), differences=differences)
 
 
-def _read(file: "Folder") -> bytes:
+def _read(file: "Traversable") -> bytes:
     try:
         return file.read_bytes()
     except FileNotFoundError:  # which has no name if the file would be in a zip
         raise _missing(file) from None
 
 
-def _missing(file: "Folder") -> FileNotFoundError:
+def _missing(file: "Traversable") -> FileNotFoundError:
     return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
 
 

@@ -19,7 +19,8 @@ _SCRIPT = "<script>\n"
 
 def source() -> str:
     """Return the page's HTML; raise OSError with a `filename` if it cannot be read."""
-    page = files(__package__).joinpath("page.html")  # of a zip as well
+    package = __name__.rpartition(".")[0]
+    page = files(package).joinpath("page.html")  # in a zip as well
     try:
         return page.read_text(encoding="utf-8")
     except OSError as error:

@@ -23,7 +23,11 @@ from . import record
 from .record import Finding
 
 if TYPE_CHECKING:
-    from .conformance import Checked, Folder
+    if sys.version_info >= (3, 11):
+        from importlib.resources.abc import Traversable
+    else:
+        from importlib.abc import Traversable
+    from .conformance import Checked
 
 __all__ = ["add_arguments", "default_corpus"]
 
@@ -56,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_run)
 
 
-def default_corpus(package: Any) -> "Folder":
+def default_corpus(package: Any) -> "Traversable":
     """Return the corpus beside the package; else the one right here.
 
     - `package`: the package's folder, as `importlib.resources` gives it: a `pathlib.Path`, or a
@@ -138,7 +142,7 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
         say_good(judgement)
 
 
-def _corpus(given: Path | None) -> "Folder":
+def _corpus(given: Path | None) -> "Traversable":
     """Return the corpus folder, or raise FileNotFoundError if it has to be named."""
     corpus = given or default_corpus(files(_ROOT))
     if given is None and not corpus.is_dir():
@@ -148,7 +152,7 @@ def _corpus(given: Path | None) -> "Folder":
     return corpus
 
 
-def _checks() -> "Callable[[Folder], Iterator[Checked]] | None":
+def _checks() -> "Callable[[Traversable], Iterator[Checked]] | None":
     """Return what holds this copy against a corpus; None if that cannot be imported."""
     try:
         from .conformance import checks
