@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""The command line of a package that is in a zip: it has its page, and finds the corpus beside it."""
+"""The command line of a package in a zip: it has its page, and finds the corpus beside it."""
 
 import os
 import shutil
@@ -117,7 +117,9 @@ class Corpus(unittest.TestCase):
         shutil.move(self.root / "source" / "corpus", self.root / "source" / "host" / "corpus")
         found = verify.default_corpus(self.package())
         self.assertIsInstance(found, zipfile.Path)
-        self.assertEqual([one.lacks for one in conformance.checks(found)], [None] * (len(LISTS) + 2))
+        self.assertEqual(
+            [one.lacks for one in conformance.checks(found)], [None] * (len(LISTS) + 2)
+        )
 
     def test_what_it_lacks_is_named(self) -> None:
         for lacking in ("recorded", "corpus.json"):
