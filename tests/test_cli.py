@@ -37,7 +37,7 @@ class Usage(unittest.TestCase):
             ("check", "a", "--token-scope", "run"),
             ("check", "a", "--json", "--quiet"),
             ("show",),
-            ("show", "a", "b"),
+            ("show", "a", "b", "--html", "c"),
             ("serve",),
             ("verify", "--fresh"),
         ):
@@ -143,7 +143,7 @@ class Ends(unittest.TestCase):
                     text=True,
                     cwd=ROOT,
                 )
-            error = "reading or writing failed: No space left on device"
+            error = "standard output: No space left on device"
             expected = (2, f"python -m {PACKAGE}: {error}\n") if "full" in descriptor else (0, "")
             self.assertEqual((run.returncode, run.stderr), expected)
 

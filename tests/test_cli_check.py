@@ -294,7 +294,7 @@ class Files(unittest.TestCase):
         self.assertEqual((run.status, run.out), (2, ""))
         self.assertEqual(
             run.err,
-            f"python -m {PACKAGE}: reading or writing failed: No space left on device\n",
+            f"python -m {PACKAGE}: standard output: No space left on device\n",
         )
         discard.assert_called_once_with()
 

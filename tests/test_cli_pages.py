@@ -31,7 +31,7 @@ from axon_events import (
     sse,
     to_json,
 )
-from axon_events.cli import pages, player
+from axon_events.cli import page, pages, player
 from axon_events.cli.pages import Server
 from axon_events.cli.player import Player
 
@@ -70,10 +70,11 @@ def serving(
     speed: float = 0.0,
     is_loop: bool = False,
     drop_after: int | None = None,
+    allow_hosts: Iterable[str] = (),
 ) -> Iterator[Server]:
     """Serve events on a free port, in threads of this process."""
     played = Player(events, speed=speed, is_loop=is_loop)
-    with Server(host, 0, played, drop_after=drop_after) as running:
+    with Server(host, 0, played, drop_after=drop_after, allow_hosts=allow_hosts) as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -366,7 +367,34 @@ class Requests(unittest.TestCase):
                         answer.endswith(b"\r\n\r\n404 Not Found: there are / and /events\n")
                     )
 
-    def test_a_query_is_not_looked_at(self) -> None:
+    def test_a_query_may_have_the_id_that_no_header_has(self) -> None:
+        frames, given = encoded(FLOW), ids(FLOW)
+        with serving() as running:
+            stream(running)
+            for query, body in (
+                (f"lastEventId={given[2]}", RETRY + b"".join(frames[3:])),
+                (f"fresh&lastEventId=%30.1&{given[2]}", RETRY + b"".join(frames[1:])),
+                ("lastEventId=", RETRY + b"".join(frames)),
+                ("LastEventId=9", RETRY + b"".join(frames)),
+            ):
+                with self.subTest(query):
+                    answer = Answer(running, f"/events?{query}")
+                    self.assertEqual((answer.status, answer.body), (200, body))
+            for query, status, said in (
+                (f"lastEventId={given[-1]}", 204, b""),
+                ("lastEventId=9", 404, b"404 Not Found: this run has not given the id '9'"),
+                ("lastEventId=1&lastEventId=1", 400, b"400 Bad Request: expected one lastEventId"),
+            ):
+                with self.subTest(query):
+                    answer = Answer(running, f"/events?{query}")
+                    self.assertEqual(answer.status, status)
+                    self.assertTrue(answer.body.startswith(said), answer.body)
+            # The header counts, also if it is empty.
+            for id, rest in ((given[2], frames[3:]), ("", frames)):
+                answer = Answer(running, "/events?lastEventId=9", Last_Event_ID=id)
+                self.assertEqual(answer.body, RETRY + b"".join(rest))
+
+    def test_another_query_is_not_looked_at(self) -> None:
         with serving() as running:
             self.assertEqual(Answer(running, "/events?fresh=1/..").status, 200)
             self.assertEqual(Answer(running, "/?").status, 200)
@@ -530,6 +558,17 @@ class Hosts(unittest.TestCase):
                 answer.body.decode(),
             )
 
+    def test_the_403_says_how_to_allow_it_and_that_does(self) -> None:
+        with serving(allow_hosts=["proxy.example"]) as running:
+            answer = Answer(running, "/", Host="elsewhere")
+            self.assertTrue(
+                answer.body.endswith(b"; serve --allow-host NAME allows another name\n"),
+                answer.body,
+            )
+            for host in ("proxy.example", "Proxy.Example.:443"):
+                self.assertEqual(self.status(running, host), 200)
+            self.assertEqual(self.status(running, "a.proxy.example"), 403)
+
     def test_none_or_several_or_a_bad_one_is_400(self) -> None:
         with serving() as running:
             self.assertEqual(self.status(running), 400)
@@ -653,9 +692,8 @@ class Page(unittest.TestCase):
         self.assertEqual(kinds, list(EVENT_TYPES))
 
     def test_a_copy_without_it_says_so(self) -> None:
-        error = FileNotFoundError(2, "No such file or directory")
         with (
-            mock.patch.object(Path, "read_text", side_effect=error),
+            mock.patch.object(page, "files", return_value=Path("no such folder")),
             serving() as running,
         ):
             answer = Answer(running, "/")

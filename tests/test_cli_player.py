@@ -54,10 +54,11 @@ class Clock:
 
 @needs.threads
 class Pace(unittest.TestCase):
-    def waits(self, *times: int, speed: float) -> list[float]:
+    def waits(self, *times: int, speed: float = 1.0, max_gap: float | None = None) -> list[float]:
         """Return how long a player waits before each event."""
         clock: Any = Clock()
-        playing = Player([FlowStart("Report", "anthropic", ms) for ms in times], speed=speed)
+        events = [FlowStart("Report", "anthropic", ms) for ms in times]
+        playing = Player(events, speed=speed, max_gap=max_gap)
         playing._stop = clock
         with mock.patch.object(player, "time", types.SimpleNamespace(monotonic=clock.monotonic)):
             frames = playing.frames("")
@@ -75,6 +76,13 @@ class Pace(unittest.TestCase):
         self.assertEqual(self.waits(5000, 6000, 6250, speed=2.0), [0.0, 0.5, 0.125])
         self.assertEqual(self.waits(5000, 6000, 6250, speed=0.5), [0.0, 2.0, 0.5])
         self.assertEqual(self.waits(5000, 6000, 6250, speed=0.0), [0.0, 0.0, 0.0])
+
+    def test_a_gap_is_shortened_to_the_longest_one(self) -> None:
+        times = (5000, 5250, 3_605_250, 3_606_250)
+        self.assertEqual(self.waits(*times, max_gap=0.5), [0.0, 0.25, 0.5, 0.5])
+        self.assertEqual(self.waits(*times, max_gap=0.5, speed=2.0), [0.0, 0.125, 0.25, 0.25])
+        self.assertEqual(self.waits(*times, max_gap=0.0), [0.0, 0.0, 0.0, 0.0])
+        self.assertEqual(self.waits(0, 2**64 - 1, max_gap=1.5), [0.0, 1.5])
 
     def test_a_clock_that_was_set_back_costs_no_time(self) -> None:
         self.assertEqual(self.waits(5000, 1000, 1500, speed=1.0), [0.0, 0.0, 0.5])

@@ -44,6 +44,10 @@ class Serving(unittest.TestCase):
             "<stdin>: 2 events in 1.25s, from the first client on; Ctrl-C ends it\n",
         )
 
+    def test_the_waits_of_the_recording_have_a_limit(self) -> None:
+        run = self.run_command("-", "--max-gap", "0.5", "--speed", "2", stdin=lines(START, END))
+        self.assertIn("<stdin>: 2 events in 0.25s, ", run.out)
+
     def test_a_recording_whose_order_is_broken_is_played_with_a_word(self) -> None:
         run = self.run_command("-", stdin=lines(START))
         said = "1 violation of the order of events, which `check` names: it is played as it is\n"
@@ -58,10 +62,12 @@ class Serving(unittest.TestCase):
     def test_the_options_reach_the_server(self) -> None:
         with mock.patch.object(serve, "Server", side_effect=KeyboardInterrupt) as made:
             options = ("--drop-after", "7", "--loop", "--speed", "0", "--host", "localhost")
-            Run("serve", UNSTREAMED, *options)
+            allowed = ("--allow-host", "Proxy.example:443", "--allow-host", "::0001")
+            Run("serve", UNSTREAMED, *options, *allowed)
         host, port, played = made.call_args.args
         self.assertEqual(
-            (host, port, made.call_args.kwargs), ("localhost", 8765, {"drop_after": 7})
+            (host, port, made.call_args.kwargs),
+            ("localhost", 8765, {"drop_after": 7, "allow_hosts": ["proxy.example", "::1"]}),
         )
         self.assertEqual((played._is_loop, played.seconds), (True, 0.0))
 
@@ -89,6 +95,12 @@ class Refusing(unittest.TestCase):
             ("--speed", "1e-300", "0, or a number from 0.001, got '1e-300'"),
             ("--speed", "fast", "0, or a number from 0.001, got 'fast'"),
             ("--drop-after", "0", "a whole number from 1 to "),
+            ("--max-gap", "-1", "seconds, 0 or more, got '-1'"),
+            ("--max-gap", "nan", "seconds, 0 or more, got 'nan'"),
+            ("--max-gap", "inf", "seconds, 0 or more, got 'inf'"),
+            ("--max-gap", "long", "seconds, 0 or more, got 'long'"),
+            ("--allow-host", "", "a name or an address, got ''"),
+            ("--allow-host", "http://x/", "a name or an address, got 'http://x/'"),
         ):
             with self.subTest(option, value=value[:10]):
                 run = Run("serve", UNSTREAMED, f"{option}={value}")
@@ -107,6 +119,20 @@ class Refusing(unittest.TestCase):
                 lines(START) + b"\xff\n" + lines(END) + b"{}\n",
                 "<stdin>:2: not-utf8: expected UTF-8, got the byte 0xff (column 1)\n"
                 '<stdin>:4: missing-kind: expected a field "kind", got none (column 2)\n',
+            ),
+            (
+                b"noise\n" * 21,
+                "".join(
+                    f"<stdin>:{n}: not-json: expected a value, got 'noise' (column 1)\n"
+                    for n in range(1, 21)
+                )
+                + "<stdin>: 1 more line without an event, from line 21 on\n"
+                "<stdin>: expected events, got none\n",
+            ),
+            (
+                b"\x1f\x8b\x08",
+                "<stdin>:1: not-utf8: expected JSON Lines or Server-Sent Events, got a file"
+                f" compressed by gzip; read it with: gzip -dc | python -m {PACKAGE} serve -\n",
             ),
             (
                 lines(START, END, START, END),

@@ -2,14 +2,19 @@
 # Copyright (c) 2026 the axon_events authors
 """`show`: on a pipe a line for each event, on a terminal a picture, the outcome last."""
 
+import io
 import itertools
+import json
 import os
 import random
 import re
+import subprocess
+import sys
 import tempfile
 import time
 import unicodedata
 import unittest
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -23,12 +28,14 @@ from axon_events import (
     StepStart,
     StepToken,
     ToolCall,
+    cli,
     sse,
+    to_dict,
     to_json,
 )
 from axon_events.cli import show
 
-from . import CORPUS, PACKAGE, effort, needs
+from . import CORPUS, PACKAGE, ROOT, effort, needs
 from .terminal import Run, process
 
 START = FlowStart("Report", "anthropic", 1000)
@@ -75,10 +82,29 @@ class Pipe(unittest.TestCase):
         self.assertEqual(
             run.out.splitlines()[1:],
             [
-                "   -0.001s  flow_error     'Report' failed: 'no\\nroom'",
-                "failed: 'Report': 'no\\nroom': 0 steps, 0 tokens, 0 tool calls in -0.001s",
+                "   +0.000s  flow_error     'Report' failed: 'no\\nroom'",
+                "failed: 'Report': 'no\\nroom': 0 steps, 0 tokens, 0 tool calls in 0.000s",
             ],
         )
+
+    def test_no_time_is_negative_when_the_clock_is_set_back(self) -> None:
+        stream = lines(
+            FlowStart("Report", "anthropic", 9000),
+            StepStart("Draft", 0, "generate", 8000),
+            StepToken("Draft", "a", 1, 7000),
+            StepToken("Draft", "b", 2, 6500),
+            ToolCall("Draft", "search", "", 6000),
+            StepComplete("Draft", 0, True, "ab", 0, 0, 5000),
+            StepStart("Open", 1, "generate", 9500),
+            FlowComplete("Report", "anthropic", True, 1, 0, 0, 3000, 4000),
+        )
+        for columns in (None, 40, 80, 200):
+            with mock.patch.dict(os.environ, NO_COLOR="1"):
+                run = Run("show", "-", stdin=stream, columns=columns)
+            with self.subTest(columns):
+                self.assertNotRegex(run.out, " -[0-9]")
+                # The flow's own latency, which comes from a clock that nobody sets.
+                self.assertIn("tool call in 3.000s", " ".join(run.out.split()))
 
     def test_a_flow_with_a_bad_result(self) -> None:
         end = FlowComplete("Report", "anthropic", False, 0, 0, 0, 0, 1000)
@@ -348,6 +374,16 @@ class Terminal(unittest.TestCase):
         self.assertEqual(run.out.splitlines()[1], "1970-01-01 00:00:01 UTC on (unknown backend)")
         self.assertRegex(run.out, r"\n\? \? Draft +1 token\n")
 
+    def test_the_text_of_a_retried_answer_is_its_output(self) -> None:
+        stream = lines(
+            START,
+            StepStart("Draft", 0, "generate", 1000),
+            *(StepToken("Draft", t, n, 1000) for n, t in enumerate(("Hello wo", "Hello world!"))),
+            StepComplete("Draft", 0, True, "Hello world!", 0, 0, 1000),
+            END,
+        )
+        self.assertIn("\n    Hello world!\n", self.run_on(80, stream, "--text").out)
+
     def test_a_stream_without_events(self) -> None:
         run = self.run_on(80, b"{}\n")
         self.assertEqual(run.status, 1)
@@ -404,6 +440,191 @@ class Files(unittest.TestCase):
             running.stdin.close()
             self.assertIn(b"completed", running.stdout.readline())
             self.assertEqual(running.wait(), 0)
+
+
+@needs.processes
+@unittest.skipUnless(hasattr(os, "openpty"), "needs a terminal that a program drives")
+class Live(unittest.TestCase):
+    """A process with a pipe as its input and a terminal as its output."""
+
+    def setUp(self) -> None:
+        self.leader, follower = os.openpty()
+        self.addCleanup(os.close, self.leader)
+        self.running = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", PACKAGE, "show", "-"],
+            stdin=subprocess.PIPE,
+            stdout=follower,
+            stderr=follower,
+            env={**os.environ, "COLUMNS": "60", "NO_COLOR": "1"},
+            cwd=ROOT,
+        )
+        os.close(follower)
+        self.addCleanup(self.running.wait)
+        self.addCleanup(self.running.kill)
+        self.shown = ""
+
+    def write(self, *events: Event) -> None:
+        if self.running.stdin is None:
+            self.fail("no pipe")
+        self.running.stdin.write(lines(*events))
+        self.running.stdin.flush()
+
+    def read(self) -> bool:
+        """Read on; return False at the end, when nobody has the terminal any more."""
+        try:
+            content = os.read(self.leader, 65536)
+        except OSError:  # which is how Linux says it
+            return False
+        self.shown += content.decode().replace("\r\n", "\n")
+        return bool(content)
+
+    def read_until(self, text: str) -> None:
+        while text not in self.shown:
+            self.assertTrue(self.read(), self.shown)
+
+    def test_events_stand_there_as_they_come_and_the_picture_at_the_end(self) -> None:
+        self.write(START)
+        self.read_until("   +0.000s  flow_start     'Report' on 'anthropic'\n")
+        self.write(FlowError("Report", "x" * 200, 1500))
+        self.read_until("   +0.500s  flow_error     'Report' failed: 'xxx")
+        if self.running.stdin is None:
+            self.fail("no pipe")
+        self.running.stdin.close()
+        while self.read():
+            pass
+        self.assertEqual(self.running.wait(), 0)
+        self.assertIn("xxx…\n\nReport: failed\n1970-01-01 00:00:01 UTC on anthropic\n", self.shown)
+        self.assertLessEqual(max(map(width, self.shown.split("\n"))), 60)
+        self.assertNotIn("MB", self.shown)  # no progress between the events
+
+
+class SeveralFiles(unittest.TestCase):
+    def test_each_has_its_own_result_and_the_worst_counts(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            good, cut, none = (Path(folder, name) for name in ("good", "cut", "none"))
+            good.write_bytes(lines(START, END))
+            cut.write_bytes(lines(START))
+            for columns in (None, 80):
+                run = Run("show", good, cut, columns=columns)
+                with self.subTest(columns):
+                    self.assertEqual((run.status, run.err), (1, ""))
+                    first, second = run.out.split(f"\n\n==> {cut} <==\n")
+                    self.assertTrue(first.startswith(f"==> {good} <==\n"), first)
+                    self.assertIn("completed: ", first)
+                    self.assertIn("truncated: ", second)
+                run = Run("show", none, good, columns=columns)
+                self.assertEqual(run.status, 2)
+                self.assertEqual(
+                    run.err, f"python -m {PACKAGE}: {none}: No such file or directory\n"
+                )
+                self.assertTrue(run.out.startswith(f"==> {good} <==\n"), run.out)
+                self.assertIn("completed: ", run.out)
+
+
+class Wrapped(unittest.TestCase):
+    def test_what_is_wrapped_is_one_line(self) -> None:
+        for columns in (None, 80):
+            run = Run("show", "-", stdin=b"[\n" + lines(START, END) + b"]\n", columns=columns)
+            self.assertEqual((run.status, run.err), (1, ""))
+            self.assertEqual(
+                run.out,
+                "<stdin>:1: not-an-object: expected JSON Lines or Server-Sent Events, got a JSON"
+                f" array; read it with: jq -c '.[]' | python -m {PACKAGE} show -\n",
+            )
+
+    def test_too_many_faults_are_counted(self) -> None:
+        run = Run("show", "-", stdin=b"noise\n" * 25)
+        self.assertEqual(run.status, 1)
+        *shown, more, outcome = run.out.splitlines()
+        self.assertEqual(len(shown), 20)
+        self.assertEqual(more, "<stdin>: 5 more lines without an event, from line 21 on")
+        self.assertTrue(outcome.endswith(": no event; 25 lines could not be decoded"), outcome)
+
+
+class Page(unittest.TestCase):
+    """`show --html`; the gate `browser` looks at the page itself."""
+
+    def setUp(self) -> None:
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.page = Path(temporary.name, "page\x1b.html")
+        self.file = Path(temporary.name, "flow.jsonl")
+
+    def recording(self) -> tuple[list[Any], int]:
+        """Return what the page has: the events, and the number of lines that were none."""
+        text = self.page.read_text("utf-8")
+        found = re.findall(
+            r'<script type="application/json" id="recording" data-undecodable="([0-9]+)">(.*?)'
+            "</script>",
+            text,
+            re.DOTALL,
+        )
+        ((undecodable, events),) = found
+        return json.loads(events), int(undecodable)
+
+    def test_a_file_has_the_page_with_the_events(self) -> None:
+        self.file.write_bytes(lines(*FLOW))
+        for columns in (None, 80):
+            run = Run("show", "--html", self.page, self.file, columns=columns)
+            self.assertEqual((run.status, run.err), (0, ""))
+            self.assertTrue(
+                run.out.endswith(f"page\\x1b.html: 12 events of {self.file}\n"), run.out
+            )
+            self.assertEqual(self.recording(), ([to_dict(event) for event in FLOW], 0))
+
+    def test_standard_output_gets_the_page_alone(self) -> None:
+        self.file.write_bytes(lines(*FLOW))
+        Run("show", "--html", self.page, self.file)
+        run = Run("show", "--html", "-", self.file)
+        self.assertEqual((run.status, run.err), (0, ""))
+        self.assertEqual(run.out, self.page.read_text("utf-8"))
+        # As UTF-8, whatever the encoding of the stream.
+        written = io.BytesIO()
+        with io.TextIOWrapper(written, encoding="ascii") as out, redirect_stdout(out):
+            self.assertEqual(cli.main(["show", "--html", "-", str(self.file)]), 0)
+            self.assertEqual(written.getvalue(), self.page.read_bytes())
+
+    def test_what_is_no_event_is_said_on_stderr_and_counted(self) -> None:
+        self.file.write_bytes(b"noise\n" * 22 + lines(START))
+        run = Run("show", "--html", self.page, self.file)
+        self.assertEqual(run.status, 1)
+        self.assertEqual(run.err.count(": not-json: "), 20)
+        self.assertTrue(run.err.endswith(": 2 more lines without an event, from line 21 on\n"))
+        self.assertEqual(self.recording(), ([to_dict(START)], 22))
+        run = Run("show", "--html", "-", self.file)
+        self.assertTrue(run.out.startswith("<!DOCTYPE html>\n"))
+
+    def test_a_flow_without_its_end_is_1(self) -> None:
+        self.file.write_bytes(lines(START))
+        self.assertEqual(Run("show", "--html", self.page, self.file).status, 1)
+
+    def test_of_several_flows_it_has_the_last(self) -> None:
+        self.file.write_bytes(lines(*FLOW, START, END))
+        run = Run("show", "--html", self.page, self.file)
+        self.assertEqual(run.status, 0)
+        self.assertEqual(run.err, f"{self.file}: 2 flows: the page has the last\n")
+        self.assertEqual(self.recording(), ([to_dict(START), to_dict(END)], 0))
+
+    def test_what_is_wrapped_makes_no_page(self) -> None:
+        run = Run("show", "--html", self.page, "-", stdin=b"\x1f\x8b")
+        self.assertEqual((run.status, run.out), (1, ""))
+        self.assertIn("read it with: gzip -dc | ", run.err)
+        self.assertFalse(self.page.exists())
+
+    def test_a_page_that_cannot_be_written_is_2(self) -> None:
+        self.file.write_bytes(lines(*FLOW))
+        places = [("/there/is/none", "No such file or directory")]
+        if os.path.exists("/dev/full"):
+            places.append(("/dev/full", "No space left on device"))
+        for place, error in places:
+            run = Run("show", "--html", place, self.file)
+            self.assertEqual((run.status, run.out), (2, ""))
+            self.assertEqual(run.err, f"python -m {PACKAGE}: {place}: {error}\n")
+
+    def test_several_files_are_wrong_usage(self) -> None:
+        run = Run("show", "--html", self.page, self.file, self.file)
+        self.assertEqual((run.status, run.out), (2, ""))
+        self.assertTrue(run.err.endswith(": error: --html makes a page of one FILE\n"), run.err)
 
 
 class Progress(unittest.TestCase):

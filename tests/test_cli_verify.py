@@ -84,6 +84,25 @@ class Good(WithoutRecord):
             ],
         )
 
+    def test_quiet_says_nothing_if_all_is_well(self) -> None:
+        write_part(self.root)
+        run = Run("verify", self.root, "--quiet")
+        self.assertEqual((run.status, run.out, run.err), (0, "", ""))
+
+    def test_quiet_says_what_is_wrong_alone(self) -> None:
+        write_part(self.root)
+        path = self.root / "recorded" / "failed.jsonl"
+        path.write_bytes(path.read_bytes().replace(b":", b": ", 1))
+        loud, quiet = Run("verify", self.root), Run("verify", self.root, "--quiet")
+        self.assertEqual((quiet.status, quiet.err), (1, ""))
+        difference, judgement = quiet.out.split("\naxon_events ")
+        self.assertTrue(difference.startswith("recorded/failed.jsonl: line 1: "), difference)
+        self.assertNotIn(": 9 events", difference)
+        self.assertEqual(
+            f"axon_events {judgement}", f"{VERSION} differs from the corpus: 1 difference\n"
+        )
+        self.assertIn(difference, loud.out)
+
     def test_json_is_for_machines(self) -> None:
         write_part(self.root)
         run = Run("verify", self.root, "--json")
@@ -146,7 +165,7 @@ class Unreadable(WithoutRecord):
 
     def test_a_full_disk_is_not_a_corpus_that_cannot_be_read(self) -> None:
         full = OSError(errno.ENOSPC, "No space left on device")
-        arguments = argparse.Namespace(corpus=self.root, json=False)
+        arguments = argparse.Namespace(corpus=self.root, json=False, quiet=False)
         write_part(self.root)
         with mock.patch("builtins.print", side_effect=full), self.assertRaises(OSError) as caught:
             list(verify._run(arguments))
@@ -154,14 +173,14 @@ class Unreadable(WithoutRecord):
 
     def test_it_looks_beside_the_package_else_in_this_directory(self) -> None:
         beside, here = self.root / "beside", self.root / "here"
-        module = beside / "vendor" / "axon_events" / "cli" / "verify.py"
+        package = beside / "vendor" / "axon_events"
         for path in (beside / "vendor" / "corpus", here / "corpus"):
             path.mkdir(parents=True)
         previous = os.getcwd()
         os.chdir(here)
         try:
-            self.assertEqual(verify.default_corpus(module), beside / "vendor" / "corpus")
-            self.assertEqual(verify.default_corpus(self.root / "a" / "b" / "c.py"), Path("corpus"))
+            self.assertEqual(verify.default_corpus(package), beside / "vendor" / "corpus")
+            self.assertEqual(verify.default_corpus(self.root / "a"), Path("corpus"))
         finally:
             os.chdir(previous)
 
@@ -177,9 +196,12 @@ class Recorded(Temporary):
         write_part(self.root / "corpus")
         text = str(Record.of("1.2.3", "make vendor", contents(self.root)))
         (self.root / RECORD).write_text(text, encoding="utf-8")
-        there = mock.patch.object(verify, "__file__", str(module))
-        there.start()
-        self.addCleanup(there.stop)
+        for there in (
+            mock.patch.object(verify, "__file__", str(module)),
+            mock.patch.object(verify, "files", return_value=self.root / "axon_events"),
+        ):
+            there.start()
+            self.addCleanup(there.stop)
 
     def test_of_an_unedited_copy(self) -> None:
         run = Run("verify")
@@ -260,6 +282,7 @@ class Broken(Temporary):
         write_part(self.root / "corpus")
         for patch in (
             mock.patch.object(verify, "__file__", str(self.package / "cli" / "verify.py")),
+            mock.patch.object(verify, "files", return_value=self.package),
             mock.patch.object(axon_events, "__path__", [*axon_events.__path__, str(self.package)]),
             mock.patch.dict(sys.modules),
         ):

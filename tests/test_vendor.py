@@ -462,7 +462,10 @@ class Copying(Folder):
 CORE = {"__init__", "__main__", "_catalog", "_checked", "_codec", "_pydantic", "_strict"} | {
     f"cli/{name}" for name in ("__init__", "conformance", "record", "text", "verify")
 }
-COMMANDS = {f"cli/{name}" for name in ("check", "pages", "player", "recording", "serve", "show")}
+COMMANDS = {
+    f"cli/{name}"
+    for name in ("check", "page", "pages", "player", "recording", "serve", "show", "wrapping")
+}
 
 
 class Choosing(Folder):

@@ -66,6 +66,7 @@ def main(argv: Sequence[str] | None = None, *, program: str | None = None) -> in
     for name, summary in _COMMANDS.items():
         if name in there:
             command = commands.add_parser(name, help=summary)
+            command.set_defaults(command=command.prog)
             if name == asked:
                 importlib.import_module(f".{name}", __name__).add_arguments(command)
     arguments = parser.parse_args(argv)
@@ -87,7 +88,8 @@ def main(argv: Sequence[str] | None = None, *, program: str | None = None) -> in
 
         if error.filename is None:
             _discard_output()
-        what = "reading or writing failed" if error.filename is None else str(error.filename)
+        # Whatever else fails is named where it is opened or read.
+        what = "standard output" if error.filename is None else str(error.filename)
         print(f"{parser.prog}: {escaped(what)}: {error.strerror}", file=sys.stderr)
         return 2
     return status

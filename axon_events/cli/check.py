@@ -64,7 +64,7 @@ class _Finding:
 
     status: int
     text: str
-    of: str  # violations, undecodable or flows
+    of: str  # violations, undecodable or flows; "" for none
     object: dict[str, Any]
 
 
@@ -75,12 +75,13 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
     worst = 0
     for path in arguments.files:
         try:
-            with Lines(path) as lines:
+            with Lines(path, arguments.command) as lines:
                 for finding in _findings(lines, arguments):
                     worst = max(worst, finding.status)
                     yield finding.status
                     if arguments.json:
-                        lists[finding.of].append(finding.object)
+                        if finding.of:
+                            lists[finding.of].append(finding.object)
                     elif not arguments.quiet:
                         lines.print(finding.text)
         except OSError as error:
@@ -103,7 +104,10 @@ def _findings(lines: Lines, arguments: argparse.Namespace) -> Iterator[_Finding]
             yield from flow.end(lines.lineno - 1)
             flow = _Flow(lines, arguments)
         yield from flow.take(found, lines.lineno)
-    yield from flow.end(max(lines.lineno, 1))
+    for text in lines.rest():
+        yield _Finding(1, text, "", {})
+    if not lines.is_wrapped:
+        yield from flow.end(max(lines.lineno, 1), lines.more)
 
 
 class _Flow:
@@ -125,15 +129,20 @@ class _Flow:
         """Take what a line holds, and yield what is wrong with it."""
         if isinstance(found, DecodeError):
             self._undecodable += 1
-            yield self._fault("undecodable", line, "reason", found.reason, found.message)
+            place = found.lineno or line
+            yield self._fault("undecodable", place, "reason", found.reason, found.message)
             return
         if not self.events:
             self._line = line
         self.events += 1
         yield from self._faults(self._checker.feed(found), line)
 
-    def end(self, line: int) -> Iterator[_Finding]:
-        """Take the end of the flow after that line, and yield what is missing, and the outcome."""
+    def end(self, line: int, more: int = 0) -> Iterator[_Finding]:
+        """Take the end of the flow after that line, and yield what is missing, and the outcome.
+
+        - `more`: how many undecodable lines there are besides those taken.
+        """
+        self._undecodable += more
         yield from self._faults(self._checker.close(), line)
         outcome = self._checker.outcome.value
         place = f"{self._shown_file}:{self._line}" if self._has_line else self._shown_file

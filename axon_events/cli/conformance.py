@@ -2,13 +2,15 @@
 # Copyright (c) 2026 the axon_events authors
 """Holds this very copy of the package against the corpus, as far as its modules go."""
 
+import errno
 import importlib
 import json
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import (
     EVENT_TYPES,
@@ -20,6 +22,12 @@ from .. import (
     to_json,
 )
 from .._checked import format_int
+
+if TYPE_CHECKING:
+    if sys.version_info >= (3, 11):
+        from importlib.resources.abc import Traversable
+    else:
+        from importlib.abc import Traversable
 
 __all__ = ["Checked", "checks"]
 
@@ -46,7 +54,7 @@ class Checked:
         return f"{self.file}: {self.count} {what}{_shown_header(self.header)}"
 
 
-def checks(corpus: Path) -> Iterator[Checked]:
+def checks(corpus: "Traversable") -> Iterator[Checked]:
     """Yield what came of each file; raise OSError for one that cannot be read.
 
     A file that needs a module which this copy lacks, or which cannot be imported, is not read.
@@ -55,7 +63,7 @@ def checks(corpus: Path) -> Iterator[Checked]:
         if needs is not None and not _is_importable(needs):
             yield Checked(name, lacks=needs)
             continue
-        content = (corpus / name).read_bytes()
+        content = _read(corpus / name)
         for what, case_differences in lists.items():
             try:
                 header, cases = _load(content, what)
@@ -67,14 +75,27 @@ def checks(corpus: Path) -> Iterator[Checked]:
                 differences = chain(_catalog_differences(cases), differences)
             yield Checked(name, what, len(cases), header, differences)
 
-    recordings = sorted((corpus / "recorded").iterdir())
-    recordings = [path for path in recordings if path.suffix == ".jsonl"]
+    recorded = corpus / "recorded"
+    if not recorded.is_dir():
+        raise _missing(recorded)
+    recordings = [path for path in recorded.iterdir() if path.name.endswith(".jsonl")]
     if not recordings:
         yield Checked("recorded", "events", differences=[("", "expected recordings, got none")])
-    for path in recordings:
-        lines = path.read_bytes().splitlines(keepends=True) or [b""]
+    for path in sorted(recordings, key=lambda path: path.name):
+        lines = _read(path).splitlines(keepends=True) or [b""]
         differences = _recording_differences(lines)
         yield Checked(f"recorded/{path.name}", "events", len(lines), differences=differences)
+
+
+def _read(file: "Traversable") -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:  # which has no name if the file would be in a zip
+        raise _missing(file) from None
+
+
+def _missing(file: "Traversable") -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
 
 
 def _is_importable(module: str) -> bool:

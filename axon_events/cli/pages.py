@@ -2,9 +2,7 @@
 # Copyright (c) 2026 the axon_events authors
 """The HTTP server of `serve`: a page, and the run that it shows as Server-Sent Events."""
 
-import base64
 import errno
-import hashlib
 import http.server
 import ipaddress
 import re
@@ -15,14 +13,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 from .. import __version__
 from ..replay import CursorUnknown
+from . import page
 from .player import Player, RoundGone, retry
 
-__all__ = ["Server"]
+__all__ = ["Server", "host_name"]
 
 # A request whose next bytes do not come for so long is given up, and a client that takes none.
 IDLE_SECONDS = 30.0
@@ -42,6 +41,7 @@ class Server(socketserver.ThreadingTCPServer):
     - `host`: a name or an address; `port`: 0 to 65535, 0 for any that is free.
     - `player`: what it plays; closed with the server.
     - `drop_after`: after how many events each connection is closed, from 1; None for never.
+    - `allow_hosts`: what else a Host may say, each as `host_name` gives it.
 
     `url` is the page's. Raises OSError if it cannot be bound.
     """
@@ -52,7 +52,13 @@ class Server(socketserver.ThreadingTCPServer):
     request_queue_size = 64
 
     def __init__(
-        self, host: str, port: int, player: Player, *, drop_after: int | None = None
+        self,
+        host: str,
+        port: int,
+        player: Player,
+        *,
+        drop_after: int | None = None,
+        allow_hosts: Iterable[str] = (),
     ) -> None:
         self.player = player
         self.drop_after = drop_after
@@ -65,7 +71,7 @@ class Server(socketserver.ThreadingTCPServer):
         super().__init__(address, _Connection)
         bound = _address(self.socket)
         # What a Host may say, and also the address that the client has connected to.
-        self.names = {"localhost", "127.0.0.1", "::1", _folded(host), str(bound)}
+        self.names = {"localhost", "127.0.0.1", "::1", _folded(host), str(bound), *allow_hosts}
         name = host
         if bound.is_unspecified:  # all addresses: this machine finds it here
             name = "127.0.0.1" if bound.version == 4 else "::1"
@@ -97,7 +103,7 @@ _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/?#@\[\]]+))(?::[0-9]*)?")
 _ABSOLUTE = re.compile(r"http://([^/?]*)([^?]*).*", re.IGNORECASE)
 
 
-def _host_name(host: str) -> str | None:
+def host_name(host: str) -> str | None:
     """Return the name or the address in what a Host says, in one spelling; None if it is bad."""
     match = _HOST.fullmatch(host)
     if match is None:
@@ -170,9 +176,9 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         hosts = self._header("Host")
         if not hosts and self.request_version == "HTTP/1.0":
             hosts = ["localhost"]  # that version has no such header
-        names = [_host_name(host) for host in hosts]
+        names = [host_name(host) for host in hosts]
         if authority is not None:
-            names.append(_host_name(authority))
+            names.append(host_name(authority))
         if len(hosts) != 1 or None in names:
             self.send_error(
                 400, explain="expected one Host, a name or an address with or without a port"
@@ -180,30 +186,34 @@ class _Connection(http.server.BaseHTTPRequestHandler):
             return False
         if names[-1] in (*self.server.names, str(_address(self.connection))):
             return True
-        self.send_error(403, explain=f"the Host is not this server: it is {self.server.url}")
+        self.send_error(
+            403,
+            explain=f"the Host is not this server: it is {self.server.url};"
+            " serve --allow-host NAME allows another name",
+        )
         return False
 
     def _page(self) -> None:
         try:
-            page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+            html = page.source()
         except OSError as error:
-            self.send_error(500, explain=f"page.html, of this package: {error.strerror}")
+            self.send_error(500, explain=f"{error.filename}: {error.strerror}")
             return
-        policy = (
-            "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none';"
-            " form-action 'none'; frame-ancestors 'none'"
-        )
-        for tag in ("script", "style"):
-            content = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
-            policy += f"; {tag}-src {' '.join(map(_hash, content))}"
+        policy = f"{page.policy(html)}; connect-src 'self'; frame-ancestors 'none'"
         self._send(
-            200, page.encode(), "text/html; charset=utf-8", {"Content-Security-Policy": policy}
+            200, html.encode(), "text/html; charset=utf-8", {"Content-Security-Policy": policy}
         )
 
     def _events(self) -> None:
         ids = self._header("Last-Event-ID")
+        name = "Last-Event-ID"
+        if not ids:
+            # As polyfills send it, and browsers that lost it.
+            name = "lastEventId"
+            query = self.requestline.split()[1].partition("?")[2]
+            ids = parse_qs(query, keep_blank_values=True).get(name, [])
         if len(ids) > 1:
-            self.send_error(400, explain=f"expected one Last-Event-ID, got {len(ids)}")
+            self.send_error(400, explain=f"expected one {name}, got {len(ids)}")
             return
         try:
             frames = self.server.player.frames("".join(ids))
@@ -263,11 +273,6 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-
-
-def _hash(content: str) -> str:
-    """Return what allows a script or a style of that content in a Content-Security-Policy."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
 def _cut(frames: Iterable[bytes], drop_after: int | None) -> Iterator[bytes]:

@@ -27,6 +27,8 @@ class Player:
     - `events`: the run, one event or more; a terminator only at the end.
     - `speed`: how many times as quick as recorded, above 0; or 0 for all at once.
     - `is_loop`: whether another round follows.
+    - `max_gap`: how many seconds of the recording may pass between two events, from 0; what is
+      above that is left out. None for no limit.
 
     A round begins with the first client that asks for it, and has one clock for all of them. In a
     loop each is a run of its own, with its own stream id. The last two are kept, so that a client
@@ -36,11 +38,17 @@ class Player:
     """
 
     def __init__(
-        self, events: Sequence[Event], *, speed: float = 1.0, is_loop: bool = False
+        self,
+        events: Sequence[Event],
+        *,
+        speed: float = 1.0,
+        is_loop: bool = False,
+        max_gap: float | None = None,
     ) -> None:
         self._events = events
         times = [event.timestamp_ms for event in events]
-        gaps = (max(time - before, 0) for before, time in pairwise(times))
+        longest = math.inf if max_gap is None else max_gap * 1000
+        gaps = (min(max(time - before, 0), longest) for before, time in pairwise(times))
         # When each event is due, in seconds since the start of the round.
         self._due = [ms / 1000 / speed if speed else 0.0 for ms in accumulate(gaps, initial=0)]
         self.seconds = self._due[-1]

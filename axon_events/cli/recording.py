@@ -1,51 +1,66 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""Reads a recorded flow line by line, with progress on stderr while it takes long."""
+"""Reads a recorded flow as it comes, with progress on stderr while it takes long."""
 
 import errno
 import os
+import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import chain
 from types import TracebackType
 from typing import BinaryIO
 
 from .. import DecodeError, Event, jsonl
 from ..sse import Decoder, event_of
-from .text import escaped
+from .text import count, escaped
+from .wrapping import command, wrapping_of
 
 __all__ = ["Lines"]
 
+# After so many undecodable lines from the start, without an event, the others are counted alone.
+_MOST_FAULTS = 20
 _PROGRESS_SECONDS = 1.0
+# How much of a line is read at once: one without an end may be as long as the disk.
+_PIECE_BYTES = 2**16
 _BOM = b"\xef\xbb\xbf"
 # What the first line that is not blank begins with, if the file has Server-Sent Events.
 _SSE = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
-class Lines(Iterator[bytes]):
-    """The lines of a file, or of standard input for `-`; to be used in a `with`.
+class Lines:
+    """A recorded flow in a file, or in standard input for `-`; to be used in a `with`.
 
+    - `reader`: the command that reads it, which an error may name.
     - `name`: what a report calls the file; `shown_name`: the same, harmless to a terminal.
     - `lineno`: the number of the line read last, from 1; where `events` reads Server-Sent Events,
       that of the first line of the frame yielded last, and at their end that of the last line.
+    - `is_wrapped`: whether `events` has found that the file is no recording, but has one inside.
+    - `more`: how many undecodable lines `events` has not yielded, as there were too many.
+    - `has_progress`: whether progress is shown: at first, whether stderr is a terminal.
 
-    If stderr is a terminal, the progress stands there, renewed once a second; what is printed
-    by `print` does not run into it. An OSError of the file has its `filename`, which one of the
-    output has not.
+    The progress stands on stderr, renewed once a second; what is printed by `print` does not run
+    into it. An OSError of the file has its `filename`, which one of the output has not.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, reader: str) -> None:
+        self._path = path
+        self._reader = reader
         self._is_stdin = path == "-"
         self.name = "<stdin>" if self._is_stdin else path
         self.shown_name = escaped(self.name)
         self.lineno = 0
+        self.is_wrapped = False
+        self.more = 0
+        self._more_from = 0  # the line of the first of them
         if self._is_stdin and sys.stdin is None:
             raise OSError(errno.EBADF, "it is closed", self.name)
         self._file: BinaryIO = (
             sys.stdin.buffer if self._is_stdin else open(path, "rb")  # noqa: SIM115  # see __exit__
         )
-        self._has_terminal = sys.stderr.isatty()
+        self.has_progress = sys.stderr.isatty()
         self._is_shown = False
         self._shown_at = time.monotonic()
         self._bytes = 0
@@ -63,41 +78,87 @@ class Lines(Iterator[bytes]):
         if not self._is_stdin:
             self._file.close()
 
-    def __next__(self) -> bytes:
-        try:
-            line = next(self._file)
-        except OSError as error:
-            error.filename = self.name
-            raise
-        self.lineno += 1
-        if self._has_terminal:
-            self._bytes += len(line)
-            if time.monotonic() - self._shown_at >= _PROGRESS_SECONDS:
-                self._show()
-        return line
+    @property
+    def is_live(self) -> bool:
+        """Whether the file may still be written, as a pipe is."""
+        with suppress(OSError):  # of a stream that is no file
+            return not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
+        return False
 
     def events(self) -> Iterator[Event | DecodeError]:
         """Yield each event of the file, and the error of each line or frame that is none.
 
         The file has Server-Sent Events if its first line that is not blank begins like one, also
         after a byte order mark of the file, else JSON Lines. The errors have the `lineno` of the
-        file.
+        file. If the file is something else with a recording inside, the last error says what it is
+        and which command unwraps it.
         """
-        first = next(self, b"")
-        for line in chain([first], self):
-            text = line.removeprefix(_BOM) if self.lineno == 1 else line
-            if text.strip(b" \t\r\n"):
-                if text.startswith(_SSE):
-                    yield from self._of_frames(chain([line], self))
-                else:
-                    yield from _of_lines(chain(self._before(first), [line], self))
+        faults: int | None = 0  # None once an event has come
+        for found in self._found():
+            if not isinstance(found, DecodeError):
+                if not self.more:
+                    faults = None
+            elif faults is not None:
+                faults += 1
+                if faults > _MOST_FAULTS and not self.is_wrapped:
+                    self.more += 1
+                    self._more_from = self._more_from or found.lineno or self.lineno
+                    continue
+            yield found
 
-    def _before(self, first: bytes) -> Iterator[bytes]:
-        """Yield the lines before the one read last once more: all blank, but for the first."""
-        lineno = self.lineno
-        for self.lineno in range(1, lineno):
-            yield first if self.lineno == 1 else b"\n"
-        self.lineno = lineno
+    def _found(self) -> Iterator[Event | DecodeError]:
+        """Yield what the file holds, as `events` does, but every error."""
+        decoder = jsonl.Decoder()
+        pieces = self._pieces()
+        has_form = has_event = False
+        is_begin = True  # of a line
+        for piece in pieces:
+            first = self.lineno
+            text = piece.removeprefix(_BOM) if first == 1 else piece
+            is_blank = not text.strip(b" \t\r\n")
+            if not has_form and not is_blank:
+                if text.startswith(_SSE):
+                    yield from self._of_frames(_whole(chain([piece], pieces)))
+                    return
+                has_form = True
+            if is_begin and not is_blank and not has_event and not self.more:
+                if text.rstrip() == b"{":
+                    following = next(pieces, b"")
+                    piece += following
+                    text += following
+                if wrapping := wrapping_of(text):
+                    self.is_wrapped = True
+                    yield DecodeError(
+                        wrapping.reason,
+                        f"expected JSON Lines or Server-Sent Events, got {wrapping.what}; read it"
+                        f" with: {escaped(command(wrapping, self._path, self._reader))}",
+                        lineno=first,
+                    )
+                    return
+            is_begin = piece.endswith(b"\n")
+            for found in decoder.feed(piece):
+                has_event = has_event or not isinstance(found, DecodeError)
+                yield found
+        yield from decoder.close()
+
+    def _pieces(self) -> Iterator[bytes]:
+        """Yield the lines of the file, long ones in pieces, with `lineno` at each."""
+        is_begin = True
+        while piece := self._read():
+            self.lineno += is_begin
+            is_begin = piece.endswith(b"\n")
+            if self.has_progress:
+                self._bytes += len(piece)
+                if time.monotonic() - self._shown_at >= _PROGRESS_SECONDS:
+                    self._show()
+            yield piece
+
+    def _read(self) -> bytes:
+        try:
+            return self._file.readline(_PIECE_BYTES)
+        except OSError as error:
+            error.filename = self.name
+            raise
 
     def _of_frames(self, lines: Iterable[bytes]) -> Iterator[Event | DecodeError]:
         """Yield what the frames hold, with `lineno` at the first line of each."""
@@ -140,6 +201,12 @@ class Lines(Iterator[bytes]):
         column = "" if error.colno is None else f" (column {error.colno})"
         return f"{self.shown_name}:{error.lineno}: {error.reason}: {error.message}{column}"
 
+    def rest(self) -> Iterator[str]:
+        """Yield a line for people about the errors that `events` has not yielded, if any."""
+        if self.more:
+            lines = count(self.more, "more line")
+            yield f"{self.shown_name}: {lines} without an event, from line {self._more_from} on"
+
     def print(self, text: str) -> None:
         """Print a line to stdout, in place of the progress if that stands on the same terminal."""
         if self._is_shown and sys.stdout.isatty():
@@ -159,15 +226,13 @@ class Lines(Iterator[bytes]):
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _of_lines(lines: Iterable[bytes]) -> Iterator[Event | DecodeError]:
-    """Yield what the lines of JSON Lines hold."""
-    reader = jsonl.read(lines)
-    while True:
-        found: Event | DecodeError
-        try:
-            found = next(reader)
-        except DecodeError as error:
-            found = error
-        except StopIteration:
-            return
-        yield found
+def _whole(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield whole lines of lines in pieces."""
+    line: list[bytes] = []
+    for piece in pieces:
+        line.append(piece)
+        if piece.endswith(b"\n"):
+            yield b"".join(line)
+            line.clear()
+    if line:
+        yield b"".join(line)

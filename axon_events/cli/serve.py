@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from .. import DecodeError, Event
 from ..order import check
-from .pages import Server
+from .pages import Server, host_name
 from .player import Player
 from .recording import Lines
 from .text import count
@@ -53,6 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how many times as quick as recorded (default: %(default)s); 0 for all at once",
     )
     parser.add_argument(
+        "--max-gap",
+        metavar="SECONDS",
+        type=_max_gap,
+        help="shorten each wait of the recording to so many seconds, before --speed divides it",
+    )
+    parser.add_argument(
         "--loop",
         action="store_true",
         help="play it again, as another run, to a client that has seen the end",
@@ -62,6 +68,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=_drop_after,
         help="close each connection after so many events, to watch clients resume",
+    )
+    parser.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        type=_allowed_host,
+        action="append",
+        default=[],
+        help="a name that a Host may say besides this server's own, such as that of a proxy in"
+        " front; may be given again",
     )
     parser.set_defaults(run=_run)
 
@@ -83,11 +98,30 @@ def _whole_number(text: str, least: int, most: int) -> int:
     return int(text)
 
 
-def _speed(text: str) -> float:
+def _max_gap(text: str) -> float:
+    seconds = _number(text)
+    if not 0 <= seconds < math.inf:  # NaN included
+        raise argparse.ArgumentTypeError(f"expected seconds, 0 or more, got {text!r:.60}")
+    return seconds
+
+
+def _allowed_host(text: str) -> str:
+    # An IPv6 address has brackets in a Host alone.
+    name = host_name(text) or host_name(f"[{text}]")
+    if name is None:
+        raise argparse.ArgumentTypeError(f"expected a name or an address, got {text!r:.60}")
+    return name
+
+
+def _number(text: str) -> float:
     try:
-        speed = float(text)
+        return float(text)
     except ValueError:
-        speed = math.nan
+        return math.nan
+
+
+def _speed(text: str) -> float:
+    speed = _number(text)
     if speed != 0 and not _SLOWEST <= speed < math.inf:  # NaN included
         raise argparse.ArgumentTypeError(
             f"expected 0, or a number from {_SLOWEST}, got {text!r:.60}"
@@ -98,7 +132,7 @@ def _speed(text: str) -> float:
 def _run(arguments: argparse.Namespace) -> Iterator[int]:
     events: list[Event] = []
     faults = 0
-    with Lines(arguments.file) as lines:
+    with Lines(arguments.file, arguments.command) as lines:
         for fault in _read(lines, events):
             yield 1
             faults += 1
@@ -106,9 +140,20 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
     if faults:
         return
 
-    player = Player(events, speed=arguments.speed, is_loop=arguments.loop)
+    player = Player(
+        events,
+        speed=arguments.speed,
+        is_loop=arguments.loop,
+        max_gap=arguments.max_gap,
+    )
     try:
-        server = Server(arguments.host, arguments.port, player, drop_after=arguments.drop_after)
+        server = Server(
+            arguments.host,
+            arguments.port,
+            player,
+            drop_after=arguments.drop_after,
+            allow_hosts=arguments.allow_host,
+        )
     except OSError as error:
         error.filename = f"{arguments.host}, port {arguments.port}"
         raise
@@ -136,5 +181,6 @@ def _read(lines: Lines, events: list[Event]) -> Iterator[str]:
             return
         else:
             events.append(found)
-    if not events:
+    yield from lines.rest()
+    if not events and not lines.is_wrapped:
         yield f"{lines.shown_name}: expected events, got none"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""`show`: what happened in recorded flows, a line for each event or a picture of the whole.
+"""`show`: what happened in recorded flows: a line for each event, a picture, or a page.
 
 On a pipe it prints events as they come and keeps none. On a terminal it draws, for each flow,
-what `FlowSummary` has of it.
+what `FlowSummary` has of it; if the input is a pipe, events stand there as they come before that.
 """
 
 import argparse
@@ -47,56 +47,142 @@ _SHORTEST_NAME = 14
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command and its arguments to argparse."""
     parser.description = (
-        "Show what happened in the flows that a file has recorded, as JSON Lines or as"
+        "Show what happened in the flows that files have recorded, as JSON Lines or as"
         " Server-Sent Events, each from its flow_start: on a terminal, the steps of the flow as"
         " bars over its time, with their tokens and tool calls; elsewhere, a line for each event as"
-        " it comes. The outcome comes last. A line or frame that is no event is reported and"
-        " skipped."
+        " it comes. On a terminal, the events of a pipe stand there as they come, and then the"
+        " bars. The outcome comes last. A line or frame that is no event is reported and skipped."
     )
     parser.epilog = (
         "Exit status: 0 the flows ended; 1 a line is no event, or a flow has no end;"
-        " 2 the file cannot be read."
+        " 2 a file cannot be read or written."
     )
-    parser.add_argument("file", metavar="FILE", help="a recorded file; - for standard input")
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", help="a recorded file; - for standard input"
+    )
     parser.add_argument(
         "--text", action="store_true", help="on a terminal, show the text of each step as well"
     )
-    parser.set_defaults(run=_run)
+    parser.add_argument(
+        "--html",
+        metavar="PAGE",
+        help="write the run of one FILE as a page that needs nothing else, to look at or to attach"
+        " to a report; - for standard output. Of several flows it has the last",
+    )
+    parser.set_defaults(run=_run, usage_error=parser.error)
 
 
 def _run(arguments: argparse.Namespace) -> Iterator[int]:
+    if arguments.html is not None:
+        if len(arguments.files) > 1:
+            arguments.usage_error("--html makes a page of one FILE")
+        yield from _write_page(arguments)
+        return
+    space = ""
+    for path in arguments.files:
+        try:
+            with Lines(path, arguments.command) as lines:
+                if len(arguments.files) > 1:
+                    print(f"{space}==> {lines.shown_name} <==")
+                    space = "\n"
+                yield from _show(lines, arguments.text)
+        except OSError as error:
+            if error.filename is None:  # it is stdout that failed
+                raise
+            yield 2
+            name = escaped(str(error.filename))
+            print(f"{arguments.program}: {name}: {error.strerror}", file=sys.stderr)
+
+
+def _show(lines: Lines, with_text: bool) -> Iterator[int]:
     is_terminal = sys.stdout.isatty()
-    with Lines(arguments.file) as lines:
-        flow = _Flow()
+    prints_events = not is_terminal or lines.is_live
+    if prints_events:
+        lines.has_progress = lines.has_progress and not is_terminal  # the events are progress
+    flow = _Flow()
+    for found in lines.events():
+        if isinstance(found, DecodeError):
+            yield 1
+            flow.undecodable += 1
+            lines.print(lines.complaint(found))
+            continue
+        if isinstance(found, FlowStart) and flow.counts:
+            yield from _end(flow, lines, prints_events, is_terminal, with_text)
+            flow = _Flow()
+        flow.add(found)
+        if is_terminal:
+            flow.summary.add(found)
+        if prints_events:
+            line = _event_line(found, flow.start_ms)
+            lines.print(fit(line, _width()) if is_terminal else line)
+    flow.undecodable += lines.more
+    for line in lines.rest():
+        lines.print(line)
+    if not lines.is_wrapped:
+        yield from _end(flow, lines, prints_events, is_terminal, with_text)
+
+
+def _write_page(arguments: argparse.Namespace) -> Iterator[int]:
+    """Write the run as a page, and what is to be said of it to stderr."""
+    from .page import self_contained  # what it imports is for the page alone
+
+    events: list[Event] = []
+    undecodable = 0
+    flows = 0
+    with Lines(arguments.files[0], arguments.command) as lines:
         for found in lines.events():
             if isinstance(found, DecodeError):
                 yield 1
-                flow.undecodable += 1
-                lines.print(lines.complaint(found))
+                undecodable += 1
+                print(lines.complaint(found), file=sys.stderr)
                 continue
-            if isinstance(found, FlowStart) and flow.counts:
-                yield from _end(flow, lines, is_terminal, arguments.text)
-                flow = _Flow()
-            flow.add(found)
-            if is_terminal:
-                flow.summary.add(found)
-            else:
-                lines.print(_event_line(found, flow.start_ms))
-        yield from _end(flow, lines, is_terminal, arguments.text)
+            if isinstance(found, FlowStart):
+                flows += 1
+                events.clear()
+            events.append(found)
+        for line in lines.rest():
+            print(line, file=sys.stderr)
+    if lines.is_wrapped:
+        return
+    if flows > 1:
+        print(f"{lines.shown_name}: {flows} flows: the page has the last", file=sys.stderr)
+    if not any(event.is_terminator for event in events):
+        yield 1
+    page = self_contained(events, undecodable=undecodable + lines.more).encode()
+    if arguments.html != "-":
+        try:
+            with open(arguments.html, "wb") as file:
+                file.write(page)
+        except OSError as error:
+            error.filename = arguments.html  # which a full disk does not name
+            raise
+        print(f"{escaped(arguments.html)}: {count(len(events), 'event')} of {lines.shown_name}")
+    elif hasattr(sys.stdout, "buffer"):
+        # As it is: the page says that it is UTF-8, whatever the terminal's encoding.
+        sys.stdout.buffer.write(page)
+    else:
+        print(page.decode(), end="")
 
 
-def _end(flow: "_Flow", lines: Lines, is_terminal: bool, with_text: bool) -> Iterator[int]:
+def _end(
+    flow: "_Flow", lines: Lines, prints_events: bool, is_terminal: bool, with_text: bool
+) -> Iterator[int]:
     """Print what comes at the end of a flow; yield 1 if that is missing."""
     if flow.terminator is None:
         yield 1
     flow.summary.close()
     if is_terminal:
-        width = max(shutil.get_terminal_size().columns, _NARROWEST)
+        if prints_events:
+            lines.print("")
         has_colours = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        for line in _picture(flow, width, _coloured if has_colours else _plain, with_text):
+        for line in _picture(flow, _width(), _coloured if has_colours else _plain, with_text):
             lines.print(line)
     else:
         lines.print(_outcome(flow))
+
+
+def _width() -> int:
+    return max(shutil.get_terminal_size().columns, _NARROWEST)
 
 
 @dataclass
@@ -107,7 +193,7 @@ class _Flow:
     counts: Counter[str] = field(default_factory=Counter)
     undecodable: int = 0
     start_ms: int = 0
-    last_ms: int = 0
+    last_ms: int = 0  # the latest time; not the last one, if a clock was set back
     terminator: FlowComplete | FlowError | None = None
     after: int = 0  # events after the terminator
 
@@ -118,17 +204,22 @@ class _Flow:
             return
         if not self.counts:
             self.start_ms = event.timestamp_ms
-        self.last_ms = event.timestamp_ms
+        self.last_ms = max(self.last_ms, event.timestamp_ms)
         self.counts[event.kind] += 1
         if isinstance(event, (FlowComplete, FlowError)):
             self.terminator = event
+
+
+def _since(start_ms: int, ms: int) -> int:
+    """Return the milliseconds from one time to another; 0 if a clock was set back."""
+    return max(ms - start_ms, 0)
 
 
 # On a pipe: a line for each event.
 
 
 def _event_line(event: Event, start_ms: int) -> str:
-    elapsed = f"{(event.timestamp_ms - start_ms) / 1000:+.3f}s"
+    elapsed = f"{_since(start_ms, event.timestamp_ms) / 1000:+.3f}s"
     return f"{elapsed:>10}  {event.kind:<13}  {_details(event)}"
 
 
@@ -181,11 +272,14 @@ def _result(success: bool) -> str:
 def _outcome(flow: _Flow) -> str:
     """Return the last line: what happened, as far as the stream tells."""
     if flow.counts:
+        ms = _since(flow.start_ms, flow.last_ms)
+        if isinstance(flow.terminator, FlowComplete):
+            ms = flow.terminator.latency_ms
         what = (
             f"{count(flow.counts['step_start'], 'step')},"
             f" {count(flow.counts['step_token'], 'token')},"
             f" {count(flow.counts['tool_call'], 'tool call')}"
-            f" in {(flow.last_ms - flow.start_ms) / 1000:.3f}s"
+            f" in {ms / 1000:.3f}s"
         )
     else:
         what = "no event"
@@ -270,7 +364,7 @@ def _steps(flow: _Flow, width: int, paint: _Paint, with_text: bool) -> Iterator[
         if not has_room:
             yield fit("  " + "  ".join(filter(None, cells)), width)
         for call in step.tool_calls:
-            when = _time(call.timestamp_ms - flow.start_ms)
+            when = _time(_since(flow.start_ms, call.timestamp_ms))
             called = f"  at {when} {_name(call.tool_name)} {_name(call.content)}"
             yield paint(fit(called.rstrip(" "), width), _CYAN)
         if with_text and step.text:
@@ -312,7 +406,9 @@ def _duration(step: StepSummary, flow: _Flow) -> int:
     """
     if step.started_ms is None:
         return 0
-    return flow.last_ms - step.started_ms if step.duration_ms is None else step.duration_ms
+    if step.duration_ms is None:
+        return _since(step.started_ms, flow.last_ms)
+    return step.duration_ms
 
 
 def _figures(step: StepSummary, flow: _Flow) -> tuple[str, str, str, str]:
@@ -326,7 +422,7 @@ def _figures(step: StepSummary, flow: _Flow) -> tuple[str, str, str, str]:
     rate = f"{tokens * 1000 / duration:.1f}/s" if tokens > 1 and duration > 0 else ""
     first = ""
     if step.first_token_ms is not None and step.started_ms is not None:
-        first = f"first {_time(step.first_token_ms - step.started_ms)}"
+        first = f"first {_time(_since(step.started_ms, step.first_token_ms))}"
     whole = "" if step.started_ms is None else _time(duration)
     return count(tokens, "token"), rate, first, whole
 

@@ -12,6 +12,7 @@ import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 from pkgutil import walk_packages
 from traceback import walk_tb
@@ -22,6 +23,10 @@ from . import record
 from .record import Finding
 
 if TYPE_CHECKING:
+    if sys.version_info >= (3, 11):
+        from importlib.resources.abc import Traversable
+    else:
+        from importlib.abc import Traversable
     from .conformance import Checked
 
 __all__ = ["add_arguments", "default_corpus"]
@@ -49,20 +54,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="the corpus folder (default: the one beside the package, else in this directory)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object, for machines")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print one JSON object, for machines")
+    output.add_argument("--quiet", action="store_true", help="print only what is wrong")
     parser.set_defaults(run=_run)
 
 
-def default_corpus(module: Path) -> Path:
-    """Return the corpus beside the package that has this module; else the one right here."""
-    beside = module.parents[2] / "corpus"
-    return beside if beside.is_dir() else Path("corpus")
+def default_corpus(package: Any) -> "Traversable":
+    """Return the corpus beside the package; else the one right here.
+
+    - `package`: the package's folder, as `importlib.resources` gives it: a `pathlib.Path`, or a
+      `zipfile.Path`. Beside that is in the zip and beside the zip.
+    """
+    beside = [package.parent / "corpus"]
+    if not isinstance(package, Path):
+        beside.append(Path(package.root.filename).with_name("corpus"))
+    return next((folder for folder in beside if folder.is_dir()), Path("corpus"))
 
 
 def _run(arguments: argparse.Namespace) -> Iterator[int]:
     def say(line: object) -> None:
         if not arguments.json:
             print(line)
+
+    def say_good(line: object) -> None:
+        if not arguments.quiet:
+            say(line)
 
     edits = record.edits(Path(__file__).parents[1])
     for edit in edits or ():
@@ -73,7 +90,7 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
     for fault in broken:
         yield 1
         say(fault)
-    files: list[dict[str, Any]] = []
+    compared: list[dict[str, Any]] = []
     differences: list[dict[str, str]] = []
     unreadable: OSError | None = None
     checks = _checks()
@@ -82,25 +99,25 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
             if checked.lacks is not None:
                 lacks[checked.file] = f"{record.PACKAGE}/{checked.lacks}.py"
                 continue
-            files.append({"file": checked.file, checked.what: checked.count, **checked.header})
+            compared.append({"file": checked.file, checked.what: checked.count, **checked.header})
             for case, difference in checked.differences:
                 yield 1
                 differences.append({"file": checked.file, "case": case, "difference": difference})
                 say(f"{checked.file}: {case}{': ' * bool(case)}{difference}")
-            say(checked)
+            say_good(checked)
     except OSError as error:
         if error.filename is None:  # it is stdout that failed
             raise
         unreadable = error
     for file, needed in lacks.items():
-        say(f"{file}: left out, as it needs {needed}")
+        say_good(f"{file}: left out, as it needs {needed}")
     if arguments.json:
         result = {
             "axon_events": __version__,
             "edits": None if edits is None else [{"file": f, "edit": edit} for f, edit in edits],
             "broken": [{"file": file, "error": error} for file, error in broken],
             "agrees": not (broken or differences or unreadable),
-            "files": files,
+            "files": compared,
             "differences": differences,
             "left_out": [{"file": file, "needs": needed} for file, needed in lacks.items()],
             "unreadable": None if unreadable is None else str(unreadable.filename),
@@ -118,12 +135,16 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
         judgements.append("agrees with the corpus")
     if edits is not None:
         judgements.append(record.judgement(edits))
-    say(f"axon_events {__version__} {'; it '.join(judgements)}")
+    judgement = f"axon_events {__version__} {'; it '.join(judgements)}"
+    if broken or differences or edits:
+        say(judgement)
+    else:
+        say_good(judgement)
 
 
-def _corpus(given: Path | None) -> Path:
+def _corpus(given: Path | None) -> "Traversable":
     """Return the corpus folder, or raise FileNotFoundError if it has to be named."""
-    corpus = given or default_corpus(Path(__file__))
+    corpus = given or default_corpus(files(_ROOT))
     if given is None and not corpus.is_dir():
         raise FileNotFoundError(
             errno.ENOENT, "neither here nor beside the package: name it, verify CORPUS", "corpus"
@@ -131,7 +152,7 @@ def _corpus(given: Path | None) -> Path:
     return corpus
 
 
-def _checks() -> "Callable[[Path], Iterator[Checked]] | None":
+def _checks() -> "Callable[[Traversable], Iterator[Checked]] | None":
     """Return what holds this copy against a corpus; None if that cannot be imported."""
     try:
         from .conformance import checks

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""In Chromium, the page of `serve` shows every event once, whatever drops its connection.
+"""In Chromium, the pages of `serve` and `show --html` show every event once, and it is text.
 
     python -m tests.gates.browser [FOLDER]
 
 Screenshots go to the folder, if one is named. The browser's own EventSource reconnects by itself.
 What it dispatches is compared with what `sse.Encoder` makes of the recording, and what the page
-shows with the recording itself. The gate needs Chromium and its driver.
+shows with the recording itself. A page of `show --html` is opened as a file. The
+gate needs Chromium and its driver.
 """
 
 import contextlib
 import itertools
 import json
 import re
+import socket
 import sys
 import tempfile
 import unittest
@@ -33,6 +35,7 @@ from axon_events import (
     ToolCall,
     jsonl,
     sse,
+    to_dict,
     to_json,
 )
 from axon_events.summary import summarize
@@ -160,9 +163,9 @@ class Page(unittest.TestCase):
         found = [text for text in self.browser.complaints() if not re.search(but, text)]
         self.assertEqual(found, [])
 
-    def shoot(self, name: str) -> None:
+    def shoot(self, name: str, widths_shown: tuple[int, ...] = (400, 1600)) -> None:
         """Take screenshots at all widths and in both themes; nothing may reach over the side."""
-        for width, theme in itertools.product((400, 1600), ("light", "dark")):
+        for width, theme in itertools.product(widths_shown, ("light", "dark")):
             self.browser.look(width, theme)
             self.browser.run("await new Promise(requestAnimationFrame)")
             widths = self.browser.run("return [document.documentElement.scrollWidth, innerWidth]")
@@ -244,14 +247,232 @@ class Page(unittest.TestCase):
                 self.assertEqual(self.browser.run("return document.title"), "axon_events")
                 self.assertTrue(self.shown("flow").startswith(MARKUP), self.shown("flow"))
                 self.assertEqual(self.shown("backend"), MARKUP)
-                self.assertEqual(
-                    self.texts(), [f"{MARKUP}\n<script>document.title = 'owned'</script>", MARKUP]
-                )
+                self.assertEqual(self.texts(), [MARKUP, MARKUP])
                 lanes = self.shown("lanes")
                 self.assertIn(f"step ≈1.84e+19 · {MARKUP}", lanes)
                 self.assertIn(f"calls {MARKUP} at 3 ms", lanes)
                 self.assert_no_complaint()
                 self.shoot(f"markup-{end.kind}")
+
+    def test_a_complete_step_has_its_output_and_parallel_steps_their_own(self) -> None:
+        # The same as `summarize` gives, whose tests know why.
+        tokens = itertools.count(1)
+
+        def token(name: str, content: str) -> Event:
+            return StepToken(name, content, next(tokens), 10)
+
+        def complete(name: str, index: int, output: str) -> Event:
+            return StepComplete(name, index, True, output, 0, 0, 20)
+
+        events: list[Event] = [
+            FlowStart("Parallel", "test", 1),
+            StepStart("Retried", 0, "generate", 2),
+            token("Retried", "Hello wo"),
+            token("Retried", "Hello world!"),
+            complete("Retried", 0, "Hello world!"),
+            StepStart("Twin", 1, "generate", 3),
+            StepStart("Twin", 2, "generate", 3),
+            token("Twin", "two "),
+            complete("Twin", 2, "second"),
+            token("Twin", "one "),
+            ToolCall("Twin", "search", "{}", 11),
+            complete("Twin", 1, "first"),
+            StepStart("Whole", 3, "generate", 4),
+            complete("Whole", 3, "whole"),
+            token("Whole", "whole"),
+            token("Whole", "of no step that is open"),
+            StepStart("Open", 4, "generate", 5),
+            token("Open", "so "),
+            token("Open", "far"),
+            token("Early", "before its start"),
+            StepStart("Early", 5, "generate", 6),
+        ]
+        steps = summarize(events).steps
+        self.assertEqual([step.tokens for step in steps], [2, 1, 1, 1, 1, 2, 1])
+        for path in self.as_page(events), None:
+            with contextlib.ExitStack() as stack:
+                if path is None:
+                    self.browser.open(stack.enter_context(self.served(events, "--speed", "0")))
+                    self.until_state("ended")
+                else:
+                    self.browser.open(path.as_uri())
+                self.assertEqual(self.texts(), [step.text for step in steps])
+                counts = "return flow.shown.map((lane) => [lane.tokens, lane.calls])"
+                expected = [[step.tokens, len(step.tool_calls)] for step in steps]
+                self.assertEqual(self.browser.run(counts), expected)
+                self.assert_no_complaint()
+
+    def test_a_clock_that_is_set_back_makes_no_time_negative(self) -> None:
+        events: list[Event] = [
+            FlowStart("Back", "test", 9000),
+            StepStart("Draft", 0, "generate", 8000),
+            StepToken("Draft", "a", 1, 7000),
+            ToolCall("Draft", "search", "", 6000),
+            StepComplete("Draft", 0, True, "a", 0, 0, 5000),
+            FlowComplete("Back", "test", True, 1, 0, 0, 3000, 4000),
+        ]
+        self.browser.open(self.as_page(events).as_uri())
+        text = self.browser.run("return document.body.innerText")
+        self.assertNotRegex(text, "-[0-9]")
+        self.assertIn("3.00 s", self.shown("outcome"))
+        self.assertIn("calls search at 0 ms", text)
+
+    def as_page(self, recording: "Path | list[Event]") -> Path:
+        """Make the page of a file or of events."""
+        if isinstance(recording, list):
+            with open(self.scratch / "flow.jsonl", "wb") as file:
+                jsonl.write(file, recording)
+            recording = self.scratch / "flow.jsonl"
+        page = self.scratch / "a page #1.html"
+        with process("show", "--html", page, recording) as running:
+            self.assertEqual(running.communicate()[1], b"")
+        return page
+
+    def open_alone(self, page: Path) -> list[str]:
+        """Open a page as a file, and return each address that the browser has asked for."""
+        # The log of the browser's network, from the page's own first request on.
+        self.browser.requests()
+        self.browser.open(page.as_uri())
+        return self.browser.requests()
+
+    def test_a_page_of_its_own_shows_the_recorded_flows(self) -> None:
+        for path in (REPORT, FAILED, UNSTREAMED):
+            events = events_of(path)
+            summary = summarize(events)
+            page = self.as_page(path)
+            with self.subTest(path.name):
+                # No request leaves the page.
+                self.assertEqual(self.open_alone(page), [page.as_uri()])
+                self.assertEqual(self.shown("flow"), summary.flow_name)
+                self.assertEqual(self.shown("backend"), summary.backend)
+                self.assertEqual(self.shown("events"), str(len(events)))
+                self.assertEqual(self.texts(), [step.text for step in summary.steps])
+                self.assertEqual(self.shown("connection"), "recorded")
+                figures = self.browser.run("return document.querySelector('dl').innerText")
+                self.assertNotIn("connections", figures)
+                outcome = {True: "Completed: ", False: "Failed: "}[summary.success is True]
+                self.assertTrue(self.shown("outcome").startswith(outcome), self.shown("outcome"))
+                self.assertEqual(self.recorded("opened"), 0)
+                self.assert_no_complaint()
+                self.shoot(f"alone-{path.stem}", (400, 1400))
+
+    def test_in_a_page_of_its_own_what_an_event_says_is_text(self) -> None:
+        texts = [
+            "</script><script>document.title = 'owned'</script>",
+            "</SCRIPT ><img src=x onerror=\"document.title='owned'\">",
+            "<!--<script>",
+            "--></style></pre><svg onload=\"document.title='owned'\">",
+            "\u2028\u2029\u0085\ufeff\ufffe\"'`\\",
+            "&lt;/script&gt;<meta http-equiv=refresh content='0;url=http://127.0.0.1:9/'>",
+        ]
+        for text in texts:
+            events: list[Event] = [
+                FlowStart(text, text, 1),
+                StepStart(text, 0, text, 2),
+                StepToken(text, text, 1, 3),
+                ToolCall(text, text, text, 4),
+                StepComplete(text, 0, True, text, 0, 0, 5),
+                FlowError(text, text, 6),
+            ]
+            page = self.as_page(events)
+            with self.subTest(text):
+                self.assertEqual(self.open_alone(page), [page.as_uri()])
+                held = self.browser.run("return JSON.parse(at('recording').textContent)")
+                self.assertEqual(held, [to_dict(event) for event in events])
+                self.assertEqual(self.texts(), [text])
+                content = "return at('flow').textContent + at('outcome').textContent"
+                self.assertEqual(self.browser.run(content), f"{text}Failed: {text}")
+                self.assertEqual(self.browser.run("return document.title"), "axon_events")
+                count = (
+                    "return document.querySelectorAll('script, img, svg, meta[http-equiv]').length"
+                )
+                self.assertEqual(self.browser.run(count), 3)  # the events, the script, the policy
+                self.assert_no_complaint()
+
+    def test_a_page_of_its_own_lets_nothing_out(self) -> None:
+        # As if a fault of the page had let something in.
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+            self.browser.open(self.as_page(UNSTREAMED).as_uri())
+            refused = self.browser.run(
+                f"""
+                const url = "{url}", refused = [];
+                document.addEventListener("securitypolicyviolation",
+                  (event) => refused.push(event.effectiveDirective));
+                const image = document.createElement("img");
+                const loaded = new Promise((resolve) => {{
+                  image.onload = image.onerror = resolve;
+                }});
+                image.src = url;
+                const script = document.createElement("script");
+                script.textContent = "document.title = 'owned'";
+                document.body.append(image, script);
+                await fetch(url).catch(() => 0);
+                await loaded;
+                return [refused.sort(), document.title];
+                """
+            )
+            self.assertEqual(
+                refused, [["connect-src", "img-src", "script-src-elem"], "axon_events"]
+            )
+            listening.setblocking(False)
+            with self.assertRaises(BlockingIOError):  # nobody has connected
+                listening.accept()
+
+    def test_a_page_of_its_own_says_what_it_lacks(self) -> None:
+        path = self.scratch / "cut.jsonl"
+        path.write_bytes(b"noise\n" + b"".join(REPORT.read_bytes().splitlines(True)[:30]))
+        page = self.scratch / "page.html"
+        with process("show", "--html", page, path) as running:
+            running.communicate()
+        self.browser.open(page.as_uri())
+        self.assertTrue(self.shown("outcome").startswith("Truncated: "), self.shown("outcome"))
+        self.assertEqual(self.shown("reason"), "1 line could not be decoded")
+        self.shoot("alone-cut", (400, 1400))
+        path.write_bytes(b"")
+        with process("show", "--html", page, path) as running:
+            running.communicate()
+        self.browser.open(page.as_uri())
+        self.assertEqual(self.shown("flow"), "No events")
+        self.assert_no_complaint()
+
+    def test_right_to_left_lines_stand_right(self) -> None:
+        hebrew, arabic = "שלום עולם, מה שלומך?", "مرحبا بالعالم"
+        text = f"Left to right.\n{hebrew}\n{arabic}: 3.5\nAgain left."
+        events: list[Event] = [
+            FlowStart(hebrew, arabic, 1),
+            StepStart(arabic, 0, "generate", 2),
+            StepToken(arabic, text, 1, 3),
+            ToolCall(arabic, hebrew, text, 3),
+            StepComplete(arabic, 0, True, text, 0, 0, 4),
+            FlowError(hebrew, text, 5),
+        ]
+        self.browser.open(self.as_page(events).as_uri())
+        self.browser.run("document.querySelector('details').open = true")
+        # Of each line: whether its ink begins at the left, and whether it ends at the right.
+        sides = """
+            const sides = [];
+            for (const box of document.querySelectorAll(".lane > pre, details pre, #outcome")) {
+              const node = box.firstChild, style = getComputedStyle(box);
+              const {left, right} = box.getBoundingClientRect();
+              const size = (name) => parseFloat(style[name]);
+              const from = left + size("paddingLeft") + size("borderLeftWidth");
+              const to = right - size("paddingRight") - size("borderRightWidth");
+              let start = 0;
+              for (const line of node.data.split("\\n")) {
+                const range = document.createRange();
+                range.setStart(node, start);
+                range.setEnd(node, start += line.length);
+                start += 1;
+                const ink = range.getBoundingClientRect();
+                sides.push([Math.abs(ink.left - from) < 2, Math.abs(ink.right - to) < 2]);
+              }
+            }
+            return sides;
+        """
+        left, right = [True, False], [False, True]
+        self.assertEqual(self.browser.run(sides), [left, right, right, left] * 3)
+        self.shoot("right-to-left", (400, 1400))
 
     def test_a_long_run_is_bounded(self) -> None:
         events: list[Event] = [FlowStart("Long", "test", 0)]
@@ -262,7 +483,8 @@ class Page(unittest.TestCase):
             for _ in range(100):
                 number += 1
                 events.append(StepToken(name, "0123456789" * 30, number, index))
-            events.append(StepComplete(name, index, True, "", 0, 0, index))
+            output = "0123456789" * 3000
+            events.append(StepComplete(name, index, True, output, 0, 0, index))
         events.append(FlowComplete("Long", "test", True, 300, 0, 0, 300, 300))
         with self.served(events, "--speed", "0") as url:
             self.browser.open(url)
@@ -281,13 +503,14 @@ class Page(unittest.TestCase):
         for number in range(300):
             events.append(StepStart("Again", 0, "generate", number))
             events.append(StepToken("Again", str(number), number + 1, number))
+            events.append(StepComplete("Again", 0, False, str(number), 0, 0, number))
         with self.served(events, "--speed", "0") as url:
             self.browser.open(url)
             self.until_state("ended")
         self.assertEqual(self.shown("earlier"), "100 earlier steps not shown")
         self.assertEqual(self.texts(), [str(number) for number in range(100, 300)])
         marks = "return [...document.querySelectorAll('.mark')].map((mark) => mark.textContent)"
-        self.assertEqual(self.browser.run(marks), ["?"] * 200)
+        self.assertEqual(self.browser.run(marks), ["✗"] * 200)
         self.assert_no_complaint()
 
     def test_a_hidden_page_is_bounded_as_well(self) -> None:

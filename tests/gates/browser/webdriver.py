@@ -35,7 +35,7 @@ class Browser:
                         "alwaysMatch": {
                             "browserName": "chrome",
                             "goog:chromeOptions": {"args": ARGUMENTS + root},
-                            "goog:loggingPrefs": {"browser": "ALL"},
+                            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
                             "timeouts": {"script": SCRIPT_SECONDS * 1000},
                         }
                     }
@@ -99,6 +99,16 @@ class Browser:
             entry["message"]
             for entry in self._send("POST", "/se/log", {"type": "browser"})
             if entry["level"] in ("SEVERE", "WARNING")
+        ]
+
+    def requests(self) -> list[str]:
+        """Return the address of each request that any page has made since the last call."""
+        entries = self._send("POST", "/se/log", {"type": "performance"})
+        messages = [json.loads(entry["message"])["message"] for entry in entries]
+        return [
+            message["params"]["request"]["url"]
+            for message in messages
+            if message["method"] == "Network.requestWillBeSent"
         ]
 
     def look(self, width: int, theme: str) -> None:
