@@ -61,6 +61,7 @@ async def as_dict(event: Event) -> object:
 def application() -> Any:
     """Return the application."""
     app = fastapi.FastAPI()
+    endpoint: Any
     for endpoint in (union, discriminated, base, one, token, several, envelope):
         app.add_api_route(f"/{endpoint.__name__}", endpoint, methods=["POST"])
     for endpoint in (encoded, as_dict):
