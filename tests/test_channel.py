@@ -560,8 +560,8 @@ class InAThread(Both.Receiving):
     @unittest.skipUnless(threading.current_thread() is threading.main_thread(), "main thread")
     def test_a_signal_handler_that_outlasts_the_timeout_does_not_prolong_it(self) -> None:
         _sender, receiver = channel()
-        with slow_signal_handler(0.03), self.assertRaises(TimeoutError):
-            receiver.recv(0.02)
+        with slow_signal_handler(0.1), self.assertRaises(TimeoutError):
+            receiver.recv(0.05)
 
     @unittest.skipUnless(hasattr(signal, "pthread_kill"), "signals to a thread")
     @unittest.skipUnless(threading.current_thread() is threading.main_thread(), "main thread")

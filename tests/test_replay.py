@@ -897,8 +897,8 @@ class InAThread(Both.Following):
     @unittest.skipUnless(hasattr(signal, "setitimer"), "signals by a timer")
     @unittest.skipUnless(threading.current_thread() is threading.main_thread(), "main thread")
     def test_a_signal_handler_that_outlasts_the_wait_does_not_prolong_it(self) -> None:
-        follower = ReplayLog().follow(keep_alive=0.02)
-        with slow_signal_handler(0.03):
+        follower = ReplayLog().follow(keep_alive=0.05)
+        with slow_signal_handler(0.1):
             self.assertEqual(next(follower), KEEP_ALIVE)
 
     @needs.threads
