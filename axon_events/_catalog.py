@@ -40,7 +40,7 @@ def now_ms() -> int:
 # A frozen dataclass itself, so that type checkers let the variants narrow `kind`.
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class FlowExecutionEvent:
-    """The sealed base of the seven variants, for `isinstance`; not instantiable."""
+    """Any event: the sealed base of the seven variants, for `isinstance`; not instantiable."""
 
     __slots__ = ()
 
@@ -63,6 +63,19 @@ class FlowExecutionEvent:
     def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor, so that pickles and copies are validated like any other event.
         return type(self), tuple(getattr(self, field.name) for field in fields(self))
+
+    # pydantic, and so FastAPI, calls these. The import goes against the chain: it needs the codec.
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: Any) -> Any:
+        from . import _pydantic
+
+        return _pydantic.core_schema_of(cls, handler)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> Any:
+        from . import _pydantic
+
+        return _pydantic.json_schema_of(cls, schema, handler)
 
 
 @final

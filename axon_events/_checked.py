@@ -2,7 +2,7 @@
 # Copyright (c) 2026 the axon_events authors
 """What a field may hold, and the functions that are generated from the fields of an event's class.
 
-`checked` generates the constructor, `unchecked` and `reader` what the codec decodes with. Like
+`checked` generates the constructor, `reader` what the codec decodes with. Like
 `dataclass` itself, they compose source text and execute it, once for each class. A flow makes an
 event for each token, so the constructor's time matters. The generated one takes less time, checks
 included, than the one of a frozen dataclass, which sets each field by `object.__setattr__` and
@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, Final, NoReturn, TypeVar
 
-__all__ = ["U64_MAX", "checked", "format_int", "reader", "unchecked"]
+__all__ = ["U64_MAX", "checked", "format_int", "is_utf8", "reader", "setters"]
 
 U64_MAX: Final = 2**64 - 1
 
@@ -32,6 +32,17 @@ def format_int(value: int) -> str:
     """Return an int as the text of an error shows it: a huge one by its size."""
     # Python refuses to print an int of some thousand digits, and nobody wants to read one.
     return str(value) if value.bit_length() <= 128 else f"an int of {value.bit_length()} bits"
+
+
+def is_utf8(text: str) -> bool:
+    """Tell whether text has no lone surrogates."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _plain_str(event: object, field: str, value: object) -> str:
@@ -77,10 +88,11 @@ _CHECKS: Final[dict[Any, tuple[str, Callable[[object, str, object], object]]]] =
     int: ("type({0}) is int and 0 <= {0} <= U64_MAX", _plain_int),
     bool: ("type({0}) is bool", _plain_bool),
 }
-# The same test for a value that `json` has read from `document`. `json` reads `-0` as 0, but to
-# serde_json it is a float. So a zero passes only if the document has no `-0` at all.
+# The same test for a value that `json` has read from `document`. A lone surrogate can only come
+# from an escape. `json` reads `-0` as 0, but to serde_json it is a float, so a zero passes only if
+# the document has no `-0` at all.
 _READ_CHECKS: Final[dict[Any, str]] = {
-    str: "type({0}) is str",
+    str: r"type({0}) is str and ({0}.isascii() or '\\u' not in document or is_utf8({0}))",
     int: "type({0}) is int and (0 < {0} <= U64_MAX or {0} == 0 and '-0' not in document)",
     bool: "type({0}) is bool",
 }
@@ -108,18 +120,17 @@ def checked(cls: _Class) -> _Class:
     return cls
 
 
-def unchecked(cls: Any) -> Callable[..., Any]:
-    """Return a function from the values of the fields, in order, to an event; it checks nothing."""
-    names = ", ".join(name for name, _ in _fields(cls))
-    return _defined(cls, "unchecked", [f"def unchecked({names}):", *_construction(cls)])
+def setters(cls: Any) -> list[Callable[[Any, Any], None]]:
+    """Return what sets each field of an event, in order, without any check."""
+    return [cls.__dict__[name].__set__ for name, _ in _fields(cls)]
 
 
 def reader(cls: Any) -> Callable[[list[tuple[str, Any]], str], Any]:
     """Return a function from a document's members, as `json` has read them, to an event.
 
     The function takes as many members as the event has, names and values, and the document's text.
-    It returns None if the members are not in canonical order, or a value has another type or is out
-    of range. It does not look for lone surrogates.
+    It returns None if the members are not in canonical order, or a value is not what its field may
+    hold.
     """
     names = ["kind", *(name for name, _ in _fields(cls))]
     conditions = [f"key_{name} == '{name}'" for name in names]
@@ -149,7 +160,8 @@ def _construction(cls: Any) -> list[str]:
 
 def _defined(cls: Any, name: str, lines: list[str]) -> Callable[..., Any]:
     """Return the function of that name which these lines of source define, as a method of `cls`."""
-    names: dict[str, Any] = {"cls": cls, "new": object.__new__, "U64_MAX": U64_MAX}
+    names: dict[str, Any] = {"cls": cls, "new": object.__new__}
+    names |= {"U64_MAX": U64_MAX, "is_utf8": is_utf8}
     names |= {plain.__name__: plain for _, plain in _CHECKS.values()}
     names |= {f"set_{field}": cls.__dict__[field].__set__ for field, _ in _fields(cls)}
     exec(compile("\n".join(lines), f"<{name} of {cls.__name__}>", "exec"), names)

@@ -15,9 +15,9 @@ from json import decoder
 from typing import Any, Final
 
 from ._catalog import EVENT_TYPES, Event
-from ._checked import U64_MAX, format_int
+from ._checked import U64_MAX, format_int, is_utf8
 
-__all__ = ["DecodeError", "describe", "event_of", "is_utf8", "locate", "read_strict"]
+__all__ = ["DecodeError", "describe", "event_of", "locate", "read_strict"]
 
 # serde_json gives up on entering the 128th array or object (its recursion limit).
 MAX_DEPTH: Final = 127
@@ -369,14 +369,3 @@ _FIELDS: Final[Mapping[Any, tuple[str, Callable[[object], str | None]]]] = {
     int: (f"an integer from 0 to {U64_MAX}", _int_fault),
     bool: ("true or false", _bool_fault),
 }
-
-
-def is_utf8(text: str) -> bool:
-    """Tell whether text has no lone surrogates."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -235,7 +235,10 @@ def _is_cut(line: bytes) -> bool:
         text, size = utf_8_decode(line)  # leaves out an unfinished character at the end
     except UnicodeDecodeError:
         return False
-    if size < len(line):
+    unfinished = line[size:]
+    if unfinished.startswith(b"\xed") and unfinished[1:] >= b"\xa0":
+        return False  # a surrogate, which no byte completes; Python waits for one all the same
+    if unfinished:
         text += "\x80"  # any character that is not ASCII
     fault = _json_fault(text)
     if fault is None or fault == len(text):
@@ -464,7 +467,9 @@ class Writer:
         line = to_json(event).encode() + b"\n"
         with self._lock:
             if self._is_writing:
-                raise RuntimeError("this thread is inside another write: call it when that is over")
+                raise RuntimeError(
+                    "this thread is inside another write: call it when that has returned"
+                )
             if self._file.closed:
                 raise RuntimeError("the Writer has been closed: make another one, which appends")
             if self._is_torn:

@@ -314,7 +314,7 @@ class Edited(unittest.TestCase):
                 with self.subTest(changes, how=how):
                     text = f"sse.json: x{number}: read {how}, the first difference is at "
                     self.assertIn(text, out)
-        self.assertIn(f"differs from the corpus: {2 * len(differing)} differences", out)
+        self.assertIn(f"differs from the corpus: {2 * len(differing)} differences\n", out)
 
         faulty: list[dict[str, Any]] = [{key: ...} for key in case]
         faulty += [{"input_hex": other} for other in ("0g", 5, None)]

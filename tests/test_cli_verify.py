@@ -389,6 +389,17 @@ class Copies(Temporary):
             last, f"{VERSION} is broken; it agrees with the corpus; it was edited: 4 files"
         )
 
+    def test_without_what_compares_with_the_corpus(self) -> None:
+        file = "axon_events/cli/conformance.py"
+        (self.vendored / file).unlink()
+        for line in (f"{file}: missing", f"{file}: missing: it compares the copy with the corpus"):
+            with imported(self.vendored) as other:
+                run = Run("verify", main=other.main)
+                result = json.loads(Run("verify", "--json", main=other.main).out)
+            self.assertEqual((run.status, run.out.splitlines()[0]), (1, line))
+            self.assertIs(result["agrees"], False)
+            (self.vendored / RECORD).unlink(missing_ok=True)
+
     @needs.processes
     def test_a_broken_core(self) -> None:
         for core in ("__init__.py", "_catalog.py", "_codec.py"):

@@ -11,6 +11,7 @@ import unittest
 import zipapp
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import axon_events
 from axon_events.cli import conformance, verify
@@ -125,7 +126,8 @@ class Corpus(unittest.TestCase):
         for lacking in ("recorded", "corpus.json"):
             path = self.root / "source" / "corpus" / lacking
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-            corpus = zipfile.Path(self.package().root, "corpus/")
+            package: Any = self.package()
+            corpus = package.parent.parent / "corpus"
             with self.subTest(lacking), self.assertRaises(FileNotFoundError) as caught:
                 list(conformance.checks(corpus))
             self.assertEqual(caught.exception.filename, f"{self.root}/app.zip/corpus/{lacking}")

@@ -69,6 +69,8 @@ class Exports(unittest.TestCase):
         self.assertEqual(loaded & LATE, set())
 
     def test_only_the_standard_library_and_relative_imports(self) -> None:
+        # What imports a library when that library calls it, inside a function.
+        hooks = {"_pydantic.py": "pydantic_core"}
         for name, source in sources().items():
             for node in ast.walk(ast.parse(source)):
                 if isinstance(node, ast.Import):
@@ -76,6 +78,8 @@ class Exports(unittest.TestCase):
                 elif isinstance(node, ast.ImportFrom) and node.level == 0:
                     roots = [(node.module or "").partition(".")[0]]
                 else:
+                    continue
+                if roots == [hooks.get(name)] and node.col_offset > 0:
                     continue
                 with self.subTest(name, line=node.lineno):
                     self.assertLessEqual(set(roots), sys.stdlib_module_names)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from axon_events import DecodeError, Event, from_dict, from_json, to_dict, to_json
-from axon_events._strict import is_utf8, read_strict
+from axon_events._checked import is_utf8
+from axon_events._strict import read_strict
 
 from .effort import rounds
 from .samples import random_event

@@ -283,6 +283,8 @@ class Refused(unittest.TestCase):
                 "not-utf8: expected text without lone surrogates, got U+D800 (line 1, column 58)",
             )
             self.assertEqual(error.pos, 57)
+        error = refused("é\n😀\ud800")
+        self.assertEqual((error.pos, error.lineno, error.colno), (3, 2, 2))
 
     def test_a_document_that_is_not_json_is_called_nothing_else(self) -> None:
         for document in ('{"kind":"fresh"', "[1", '{"kind":1,"kind":2', WIRE[:-1] + ',"content":'):

@@ -459,7 +459,7 @@ class Copying(Folder):
 
 
 # By the design: what every copy has, and what comes with CLI=1 alone.
-CORE = {"__init__", "__main__", "_catalog", "_checked", "_codec", "_strict"} | {
+CORE = {"__init__", "__main__", "_catalog", "_checked", "_codec", "_pydantic", "_strict"} | {
     f"cli/{name}" for name in ("__init__", "conformance", "record", "text", "verify")
 }
 COMMANDS = {

@@ -87,13 +87,16 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
         say(edit)
     lacks: dict[str, str] = {}  # what is left out, and what it needs
     broken = list(_broken_modules(lacks, has_edits=bool(edits)))
+    checks = _checks()
+    if checks is None and not (edits or broken):
+        file = f"{record.PACKAGE}/cli/conformance.py"
+        broken.append(Finding(file, "missing: it compares the copy with the corpus"))
     for fault in broken:
         yield 1
         say(fault)
     compared: list[dict[str, Any]] = []
     differences: list[dict[str, str]] = []
     unreadable: OSError | None = None
-    checks = _checks()
     try:
         for checked in checks(_corpus(arguments.corpus)) if checks else ():
             if checked.lacks is not None:
@@ -116,7 +119,7 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
             "axon_events": __version__,
             "edits": None if edits is None else [{"file": f, "edit": edit} for f, edit in edits],
             "broken": [{"file": file, "error": error} for file, error in broken],
-            "agrees": not (broken or differences or unreadable),
+            "agrees": checks is not None and not (broken or differences or unreadable),
             "files": compared,
             "differences": differences,
             "left_out": [{"file": file, "needs": needed} for file, needed in lacks.items()],

@@ -148,6 +148,26 @@ def a_stream(pieces: Iterable[bytes], max_frame_bytes: int = MAX_FRAME_BYTES) ->
     return "frames" if count else "no frames"
 
 
+LINES = {
+    "a hole in a file": Stream(b"\0", "1 error"),
+    "blank lines of a file": Stream(b"\n", "0 errors"),
+    "lines without their ends": Stream(END, "1 error"),
+}
+
+
+def a_file(pieces: Iterable[bytes]) -> str:
+    reader = jsonl.read(pieces)
+    errors = 0
+    while True:
+        try:
+            next(reader)
+            return "an event"
+        except DecodeError:
+            errors += 1
+        except StopIteration:
+            return "1 error" if errors == 1 else f"{errors} errors"
+
+
 def limit(memory: int) -> None:
     """Let this process have so many more bytes, and so many more seconds."""
     pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
@@ -179,6 +199,9 @@ def trials(size: int) -> Iterator[Trial]:
     for name, stream in STREAMS.items():
         pieces = chunks(stream.part, size // 4)
         yield Trial(name, stream.outcome, memory, partial(a_stream, pieces))
+    for name, stream in LINES.items():
+        pieces = chunks(stream.part, size // 4)
+        yield Trial(name, stream.outcome, MEGABYTE, partial(a_file, pieces))
     frames = b"data: x\n\n" * (MAX_FRAME_BYTES // 4)
     single = (frames[n : n + 1] for n in range(len(frames)))
     yield Trial("byte for byte", "frames", memory, partial(a_stream, single))

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""pydantic and FastAPI, an old and a new version of each, read and write events by the wire form.
+
+The gate installs each pair of versions into an environment of its own, from oldest.txt and
+newest.txt, and runs `checks.py` there. It needs Python 3.10 to 3.12, for which the old pair exists.
+"""
+
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+from ... import ROOT
+
+FOLDER = Path(__file__).resolve().parent
+# A warning of pydantic is a fault; what the libraries say of each other is not.
+CHECKS = ["-W", "error::UserWarning", "-m", "unittest", f"{__package__}.checks"]
+
+
+def main() -> int:
+    """Install and check each pair; return 0 if all is well."""
+    status = 0
+    for name in ("oldest", "newest"):
+        with tempfile.TemporaryDirectory() as folder:
+            venv.create(folder, with_pip=True)
+            python = Path(folder, "Scripts" if sys.platform == "win32" else "bin", "python")
+            install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            for arguments in ([*install, "--requirement", str(FOLDER / f"{name}.txt")], CHECKS):
+                print(f"{name}: {' '.join(arguments)}", flush=True)
+                if subprocess.run([python, *arguments], cwd=ROOT).returncode:
+                    status = 1
+                    break
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
