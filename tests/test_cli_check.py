@@ -164,6 +164,17 @@ class FileLines(unittest.TestCase):
             ],
         )
 
+    def test_too_many_that_are_none_are_counted(self) -> None:
+        run = check(b"noise\n" * 25)
+        *shown, more, missing, outcome = run.out.splitlines()
+        self.assertEqual((run.status, len(shown)), (1, 20))
+        self.assertEqual(more, "<stdin>: 5 more lines without an event, from line 21 on")
+        self.assertEqual(missing, f"<stdin>:25: {not_terminated()}")
+        self.assertEqual(outcome, "<stdin>: truncated: 0 events, 1 violation, 25 undecodable lines")
+        result = json.loads(check(b"noise\n" * 25, "--json").out)
+        self.assertEqual(len(result["undecodable"]), 20)
+        self.assertEqual(result["flows"][0]["undecodable"], 25)
+
     def test_an_empty_file_is_truncated(self) -> None:
         for content, line in ((b"", 1), (b"\n\n", 2)):
             run = check(content)

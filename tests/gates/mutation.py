@@ -48,9 +48,11 @@ TESTS = {
     "_rules": ("test_order", "test_documents"),
     "_wait": ("test_channel", "test_replay"),
     "_event_stream": ("test_sse",),
-    "cli.conformance": ("test_cli_verify",),
+    "cli.conformance": ("test_cli_verify", "test_cli_zip"),
+    "cli.verify": ("test_cli_zip",),
     "cli.pages": ("test_cli_serve",),
     "cli.player": ("test_cli_serve",),
+    "cli.recording": ("test_cli_check", "test_cli_wrapping"),
 }
 
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {

@@ -348,6 +348,8 @@ class Page(unittest.TestCase):
                 self.assertEqual(self.shown("events"), str(len(events)))
                 self.assertEqual(self.texts(), [step.text for step in summary.steps])
                 self.assertEqual(self.shown("connection"), "recorded")
+                tops = "return [...document.querySelectorAll('pre')].map((box) => box.scrollTop)"
+                self.assertEqual({*self.browser.run(tops)}, {0})
                 figures = self.browser.run("return document.querySelector('dl').innerText")
                 self.assertNotIn("connections", figures)
                 outcome = {True: "Completed: ", False: "Failed: "}[summary.success is True]
