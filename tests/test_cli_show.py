@@ -37,7 +37,7 @@ from axon_events.cli import show
 from axon_events.cli.recording import Lines
 
 from . import CORPUS, PACKAGE, ROOT, effort, needs
-from .terminal import Run, process
+from .terminal import Console, Run, process
 
 START = FlowStart("Report", "anthropic", 1000)
 END = FlowComplete("Report", "anthropic", True, 1, 5, 6, 1500, 2500)
@@ -508,6 +508,28 @@ class Live(unittest.TestCase):
         self.assertIn("xxx…\n\nReport: failed\n1970-01-01 00:00:01 UTC on anthropic\n", self.shown)
         self.assertLessEqual(max(map(width, self.shown.split("\n"))), 60)
         self.assertNotIn("MB", self.shown)  # no progress between the events
+
+
+class PipeToTerminal(unittest.TestCase):
+    """The same inside this process."""
+
+    def test_the_events_come_first_and_then_the_picture(self) -> None:
+        reader, writer = os.pipe()
+        os.write(writer, lines(START, END))
+        os.close(writer)
+        out = Console()
+        with (
+            open(reader, encoding="utf-8") as stdin,
+            mock.patch("sys.stdin", stdin),
+            mock.patch.dict(os.environ, COLUMNS="60", NO_COLOR="1"),
+            redirect_stdout(out),
+        ):
+            self.assertEqual(cli.main(["show", "-"]), 0)
+        first, second, empty, title, *_ = out.getvalue().splitlines()
+        self.assertEqual(first, "   +0.000s  flow_start     'Report' on 'anthropic'")
+        self.assertTrue(second.startswith("   +1.500s  flow_complete  'Report' succeeded, "))
+        self.assertEqual((len(second), second[-1]), (60, "…"))
+        self.assertEqual((empty, title), ("", "Report: completed"))
 
 
 class SeveralFiles(unittest.TestCase):
