@@ -417,7 +417,7 @@ class ClosedPipes(unittest.TestCase):
                 (["check", "--json", many], 1),
                 (["verify", "--json", CORPUS], 0),
             ]
-            for command, status in commands[: rounds(2, 5)]:
+            for command, status in commands[: rounds(1, 5)]:
                 with self.subTest(command), process(*command) as running:
                     if running.stdout is None or running.stderr is None:
                         self.fail("no pipes")
@@ -428,7 +428,7 @@ class ClosedPipes(unittest.TestCase):
 
     def test_a_reader_that_was_never_there(self) -> None:
         commands = (["check", REPORT], ["show", REPORT], ["verify", CORPUS])
-        for command in commands[: rounds(2, 3)]:
+        for command in commands[: rounds(1, 3)]:
             reader, writer = os.pipe()
             os.close(reader)
             with open(writer, "wb") as pipe:
