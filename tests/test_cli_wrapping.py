@@ -54,6 +54,7 @@ WRAPPED = (
         ),
         "jq -j .log",
     ),
+    ("Docker", text(*(json.dumps({"log": f"{line}\n"}) for line in LINES)), "jq -j .log"),
     (
         "journald",
         text(*(object_text({"__REALTIME_TIMESTAMP": "1", "MESSAGE": line}) for line in LINES)),

@@ -44,7 +44,10 @@ _WRAPPINGS = (
     Wrapping(r'\s*\{\s*\n\s*"', "not-json", "JSON over several lines", "jq -c ."),
     # An event's own text has its quotes escaped, so it cannot look like a member of the log's.
     Wrapping(
-        r'\{"log":"(?!.*[^\\]"kind":)', "missing-kind", "a log of Docker (json-file)", "jq -j .log"
+        r'\{\s*"log"\s*:\s*"(?!.*[^\\]"kind":)',
+        "missing-kind",
+        "a log of Docker (json-file)",
+        "jq -j .log",
     ),
     Wrapping(
         r'\{(?=.*"MESSAGE"\s*:)(?=.*"__REALTIME_TIMESTAMP"\s*:)',
