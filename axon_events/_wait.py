@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""A wait in an event loop that any thread can end, for the channel and the replay log."""
+"""A wait, in an event loop or a thread, that any thread can end: for the channel and the log."""
 
-from typing import TYPE_CHECKING
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["LoopWaiter"]
+__all__ = ["LoopWaiter", "ThreadWaiter"]
 
 
 class LoopWaiter:
@@ -48,3 +50,31 @@ class LoopWaiter:
         """
         if not self.future.done():
             self.future.set_result(woken)
+
+
+class ThreadWaiter:
+    """One wait in a thread, which any thread can end, and a signal handler of this one.
+
+    It stands on a lock, since before Python 3.13 `SimpleQueue.get` waits for ever if its timeout
+    passes while a signal handler runs, or before the wait has begun.
+    """
+
+    __slots__ = ("_lock",)
+
+    is_lost: Final = False
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def wake(self) -> None:
+        """End the wait; from any thread. Does nothing the second time."""
+        with suppress(RuntimeError):  # it is not locked any more
+            self._lock.release()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait, and return whether `wake` ended that.
+
+        - `timeout`: at most so many seconds, from 0 to `threading.TIMEOUT_MAX`; None for no limit.
+        """
+        return self._lock.acquire(timeout=-1 if timeout is None else timeout)

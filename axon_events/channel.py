@@ -9,7 +9,8 @@ for event in receiver: ...                      # or: async for event in receive
 
 A sender judges and queues an event while it holds the channel's lock, so events arrive in the order
 in which they were judged. `end` says how the stream ended; it is set after the last event was
-queued, and a None in the queue then wakes a thread that waits there.
+queued. A receive that waits sets `waiter`, then looks again; a sender queues an event, or sets
+`end`, then wakes the waiter. Whichever is later sees the other.
 
 Finalizers and signal handlers may run in the middle of any of this. So the lock is reentrant, a
 `send` inside another one of its thread is refused, and a receiver that is closed or goes takes no
@@ -25,7 +26,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from ._catalog import EVENT_TYPES, Event
-from ._wait import LoopWaiter
+from ._wait import LoopWaiter, ThreadWaiter
 from .order import StreamChecker, TruncatedStream, Violation, checker_of
 
 if TYPE_CHECKING:
@@ -170,14 +171,16 @@ class Receiver:
                 pass  # and wait below, so that no later error is chained to this one
         if timeout is not None:
             timeout = min(max(timeout, 0), threading.TIMEOUT_MAX)
+        stream = self._stream
+        event = None
         with self._waiting():
-            is_open = self._stream.end is _OPEN  # or nothing comes that would end the wait
-            try:
-                event = self._queue.get(is_open, timeout)
-            except Empty:
-                if is_open:
-                    raise TimeoutError(f"no event came within {timeout} s") from None
-                event = None
+            while stream.is_empty():
+                waiter = stream.waiter = ThreadWaiter()
+                # Looked at again, now that senders see the waiter.
+                if stream.is_empty() and not waiter.wait(timeout):
+                    raise TimeoutError(f"no event came within {timeout} s")
+            with suppress(Empty):  # the stream has ended
+                event = self._queue.get_nowait()
         return event or self._finish()
 
     async def arecv(self) -> Event | None:
@@ -238,9 +241,6 @@ class Receiver:
         is_first = not self._is_finished
         self._is_finished = True
         end = self._stream.end
-        if is_first:
-            # Another receive may have begun to wait meanwhile: that one ends as well.
-            self._stream.finish(end)
         if end.violation is not None:
             raise TruncatedStream(end.violation)
         return end.terminator if is_first else None
@@ -316,7 +316,7 @@ class _Stream:
     """What the two ends share.
 
     - `lock`: held to judge and queue an event, to close, and to begin to wait for an event.
-    - `queue`: the events, without the terminator; a None in it says to look at `end`.
+    - `queue`: the events, without the terminator; after them a None, which says to look at `end`.
     - `is_sending`: whether the thread that has the lock is inside a `send`.
     - `is_closing`: whether the stream is to end after that `send`.
     """
@@ -327,7 +327,7 @@ class _Stream:
         self.checker = checker
         self.lock = threading.RLock()
         self.queue: SimpleQueue[Event | None] = SimpleQueue()
-        self.waiter: LoopWaiter | None = None
+        self.waiter: LoopWaiter | ThreadWaiter | None = None
         self.end = _OPEN
         self.is_sending = False
         self.is_closing = False

@@ -30,12 +30,11 @@ import math
 import re
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
-from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple, NoReturn
 
 from ._catalog import Event, FlowExecutionEvent
 from ._checked import U64_MAX, format_int
-from ._wait import LoopWaiter
+from ._wait import LoopWaiter, ThreadWaiter
 from .sse import Encoder
 
 __all__ = ["CursorExpired", "CursorUnknown", "ReplayLog"]
@@ -314,27 +313,7 @@ class ReplayLog:
         raise TypeError("a ReplayLog can be neither copied nor pickled")
 
 
-class _ThreadWaiter:
-    """One wait in a thread; for threads what `LoopWaiter` is for event loops."""
-
-    is_lost = False
-
-    def __init__(self) -> None:
-        # A SimpleQueue, since a signal handler may `put` in the middle of its thread's `get`.
-        self._queue: SimpleQueue[bool] = SimpleQueue()
-
-    def wake(self) -> None:
-        self._queue.put(True)
-
-    def wait(self, timeout: float | None) -> bool:
-        """Wait, and return whether `wake` ended that."""
-        try:
-            return self._queue.get(timeout=timeout)
-        except Empty:
-            return False
-
-
-_Waiter = _ThreadWaiter | LoopWaiter
+_Waiter = ThreadWaiter | LoopWaiter
 
 
 class _Follower:
@@ -396,7 +375,7 @@ class _ThreadFollower(_Follower, Iterator[bytes]):
 
     def _woken(self, newest: _Newest) -> bool:
         """Wait until `_newest` may be another; return False if that took too long."""
-        waiter = _ThreadWaiter()
+        waiter = ThreadWaiter()
         try:
             return not self._enter(waiter, newest) or waiter.wait(self._keep_alive)
         finally:

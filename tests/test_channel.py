@@ -43,6 +43,7 @@ from .threads import (
     PATIENCE,
     Finalized,
     MakeGap,
+    Watched,
     background,
     collect,
     collecting_always,
@@ -51,7 +52,9 @@ from .threads import (
     join,
     listed,
     run,
+    slow_signal_handler,
     started,
+    watch_waits,
 )
 
 START = FlowStart("Report", "anthropic", 0)
@@ -77,23 +80,14 @@ def token(index: int, name: str = "Summarise") -> StepToken:
     return StepToken(name, "", index, 0)
 
 
-class Watched(SimpleQueue["Event | None"]):
-    """A queue that says when a receive waits, and lets a test get in before a step."""
+class Hooked(SimpleQueue["Event | None"]):
+    """A queue that lets a test get in before a step."""
+
+    before_put: Callable[[], object] | None
+    before_look: Callable[[], object] | None
 
     def __init__(self) -> None:
-        self.waits = threading.Event()
-        self.waited = 0
-        self.before_put: Callable[[], object] | None = None
-        self.before_get: Callable[[], object] | None = None
-        self.before_look: Callable[[], object] | None = None
-
-    def get(self, block: bool = True, timeout: float | None = None) -> "Event | None":
-        hook, self.before_get = self.before_get, None
-        self.waited += 1
-        self.waits.set()
-        if hook is not None:
-            hook()
-        return super().get(block, timeout)
+        self.before_put = self.before_look = None
 
     def get_nowait(self) -> "Event | None":
         hook, self.before_look = self.before_look, None
@@ -108,8 +102,8 @@ class Watched(SimpleQueue["Event | None"]):
         super().put(item)
 
 
-def watched(*, check: bool | StreamChecker = True) -> tuple[Sender, Receiver, Watched]:
-    queue = Watched()
+def hooked(*, check: bool | StreamChecker = True) -> tuple[Sender, Receiver, Hooked]:
+    queue = Hooked()
     with mock.patch.object(module, "SimpleQueue", return_value=queue):
         return (*channel(check=check), queue)
 
@@ -253,7 +247,7 @@ class Sending(unittest.TestCase):
 
     def test_a_dropped_receiver_is_noticed_and_what_it_had_is_dropped(self) -> None:
         for check in (True, False):
-            sender, receiver, queue = watched(check=check)
+            sender, receiver, queue = hooked(check=check)
             sender.send(START)
             del receiver
             with self.assertRaisesRegex(ChannelClosed, "nobody listens"):
@@ -289,7 +283,7 @@ class Both:
             """Iterate to the end."""
             raise NotImplementedError
 
-        def waiting(self, receiver: Receiver, queue: Watched) -> "Future[Event | None]":
+        def waiting(self, receiver: Receiver) -> "Future[Event | None]":
             """Return a receive in a thread, which waits."""
             raise NotImplementedError
 
@@ -372,7 +366,7 @@ class Both:
                 sender.close()
 
         def test_an_end_that_an_interrupted_receive_took_is_not_waited_for(self) -> None:
-            sender, receiver, queue = watched()
+            sender, receiver, queue = hooked()
             sender.close()
             self.assertIsNone(queue.get_nowait())
             self.assert_truncated(receiver)
@@ -380,15 +374,14 @@ class Both:
         @needs.threads
         def test_an_event_or_an_end_wakes_a_receive_once(self) -> None:
             for check in (True, False):
-                sender, receiver, queue = watched(check=check)
-                receiving = self.waiting(receiver, queue)
+                sender, receiver = channel(check=check)
+                receiving = self.waiting(receiver)
                 for event in FLOW[:3]:
                     sender.send(event)
                 self.assertEqual(receiving.result(PATIENCE), START)
                 self.assertEqual([self.recv(receiver) for _ in range(2)], list(FLOW[1:3]))
-                self.assertLessEqual(queue.waited, 1)
-                queue.waits.clear()
-                receiving = self.waiting(receiver, queue)
+                self.assertLessEqual(len(Watched.timeouts), 1)
+                receiving = self.waiting(receiver)
                 sender.close()
                 if check:
                     with self.assertRaises(TruncatedStream):
@@ -400,26 +393,26 @@ class Both:
         @needs.threads
         def test_a_terminator_wakes_a_receive(self) -> None:
             for check in (True, False):
-                sender, receiver, queue = watched(check=check)
+                sender, receiver = channel(check=check)
                 sender.send(START)
                 self.assertEqual(self.recv(receiver), START)
-                receiving = self.waiting(receiver, queue)
+                receiving = self.waiting(receiver)
                 sender.send(FAILURE)
                 self.assertEqual(receiving.result(PATIENCE), FAILURE)
                 self.assertIsNone(self.recv(receiver))
 
         @needs.threads
         def test_closing_the_receiver_wakes_a_receive(self) -> None:
-            _sender, receiver, queue = watched()
-            receiving = self.waiting(receiver, queue)
+            _sender, receiver = channel()
+            receiving = self.waiting(receiver)
             receiver.close()
             with self.assertRaisesRegex(ChannelClosed, "this Receiver has been closed"):
                 receiving.result(PATIENCE)
 
         @needs.threads
         def test_a_forgotten_sender_wakes_a_receive(self) -> None:
-            sender, receiver, queue = watched()
-            receiving = self.waiting(receiver, queue)
+            sender, receiver = channel()
+            receiving = self.waiting(receiver)
             del sender
             with self.assertRaises(TruncatedStream):
                 receiving.result(PATIENCE)
@@ -462,8 +455,8 @@ class Both:
 
         @needs.threads
         def test_two_receives_at_the_same_time_are_refused(self) -> None:
-            sender, receiver, queue = watched()
-            receiving = self.waiting(receiver, queue)
+            sender, receiver = channel()
+            receiving = self.waiting(receiver)
             for _ in range(2):
                 for timeout in (None, 0):
                     with self.assertRaisesRegex(RuntimeError, BUSY):
@@ -524,15 +517,20 @@ class Both:
 
 
 class InAThread(Both.Receiving):
+    def setUp(self) -> None:
+        watch_waits(self, module)
+
     def recv(self, receiver: Receiver) -> Event | None:
         return receiver.recv()
 
     def rest(self, receiver: Receiver) -> list[Event]:
         return list(receiver)
 
-    def waiting(self, receiver: Receiver, queue: Watched) -> "Future[Event | None]":
+    def waiting(self, receiver: Receiver) -> "Future[Event | None]":
+        Watched.waits.clear()
+        Watched.timeouts.clear()
         receiving = background(receiver.recv)
-        self.assertTrue(queue.waits.wait(PATIENCE))
+        self.assertTrue(Watched.waits.wait(PATIENCE))
         return receiving
 
     def test_timeouts(self) -> None:
@@ -553,16 +551,23 @@ class InAThread(Both.Receiving):
 
     @needs.threads
     def test_a_timeout_that_never_comes(self) -> None:
-        sender, receiver, queue = watched()
+        sender, receiver = channel()
         receiving = background(lambda: receiver.recv(float("inf")))
-        self.assertTrue(queue.waits.wait(PATIENCE))
+        self.assertTrue(Watched.waits.wait(PATIENCE))
         sender.send(START)
         self.assertEqual(receiving.result(PATIENCE), START)
+
+    @unittest.skipUnless(hasattr(signal, "setitimer"), "signals by a timer")
+    @unittest.skipUnless(threading.current_thread() is threading.main_thread(), "main thread")
+    def test_a_signal_handler_that_outlasts_the_timeout_does_not_prolong_it(self) -> None:
+        _sender, receiver = channel()
+        with slow_signal_handler(0.1), self.assertRaises(TimeoutError):
+            receiver.recv(0.05)
 
     @unittest.skipUnless(hasattr(signal, "pthread_kill"), "signals to a thread")
     @unittest.skipUnless(threading.current_thread() is threading.main_thread(), "main thread")
     def test_a_keyboard_interrupt_ends_the_waiting_and_loses_nothing(self) -> None:
-        sender, receiver, queue = watched()
+        sender, receiver = channel()
         main = threading.get_ident()
         struck = threading.Event()
 
@@ -572,7 +577,7 @@ class InAThread(Both.Receiving):
                 raise KeyboardInterrupt
 
         def interrupt() -> None:
-            queue.waits.wait()
+            Watched.waits.wait()
             # Again, since one that comes just before the system call does not end the waiting.
             while not struck.wait(0.01):
                 signal.pthread_kill(main, signal.SIGINT)
@@ -599,15 +604,16 @@ class InALoop(Both.Receiving):
         events: list[Event] = run(listed(receiver))
         return events
 
-    def waiting(self, receiver: Receiver, queue: Watched) -> "Future[Event | None]":
+    def waiting(self, receiver: Receiver) -> "Future[Event | None]":
         async def receive() -> Event | None:
             task = asyncio.ensure_future(receiver.arecv())
             await asyncio.sleep(0)
-            queue.waits.set()
+            waits.set()
             return await task
 
+        waits = threading.Event()
         receiving = background(lambda: run(receive()))
-        self.assertTrue(queue.waits.wait(PATIENCE))
+        self.assertTrue(waits.wait(PATIENCE))
         return receiving
 
     def test_a_flow_in_one_loop(self) -> None:
@@ -678,7 +684,7 @@ class InALoop(Both.Receiving):
 
     def test_a_wake_up_for_an_event_that_another_receive_took(self) -> None:
         async def main() -> None:
-            sender, receiver, queue = watched(check=False)
+            sender, receiver, queue = hooked(check=False)
             first = asyncio.ensure_future(receiver.arecv())
             await asyncio.sleep(0)
             sender.send(START)
@@ -890,6 +896,9 @@ class InALoop(Both.Receiving):
 
 
 class InEachOthersGaps(unittest.TestCase):
+    def setUp(self) -> None:
+        watch_waits(self, module)
+
     # Another thread's steps, in the gaps between those of a call where they would do harm.
 
     def test_an_event_behind_the_end_is_refused_and_not_received(self) -> None:
@@ -899,7 +908,7 @@ class InEachOthersGaps(unittest.TestCase):
             lambda sender, receiver: receiver.close(),
         ]
         for end in ends:
-            sender, receiver, queue = watched(check=False)
+            sender, receiver, queue = hooked(check=False)
             queue.before_put = partial(end, sender, receiver)
             with self.assertRaises(ChannelClosed):
                 sender.send(START)
@@ -909,7 +918,7 @@ class InEachOthersGaps(unittest.TestCase):
                     self.assertIsNone(receiver.recv())
 
     def test_from_the_end_on_send_is_refused_before_the_receiver_is_told(self) -> None:
-        sender, receiver, queue = watched(check=False)
+        sender, receiver, queue = hooked(check=False)
         told: list[str] = []
 
         def before_the_end_is_put() -> None:
@@ -925,14 +934,15 @@ class InEachOthersGaps(unittest.TestCase):
 
     @needs.threads
     def test_the_end_is_there_for_a_receive_that_began_to_wait_meanwhile(self) -> None:
-        sender, receiver, queue = watched()
+        sender, receiver, queue = hooked()
         told = threading.Event()
         waiting: list[Future[Event | None]] = []
 
         def wait() -> None:  # in another thread, before this one looks
-            queue.before_get = lambda: told.wait(PATIENCE)
+            begun = threading.Event()
+            Watched.hooks.append(lambda: [begun.set(), told.wait(PATIENCE)])  # type: ignore[func-returns-value]
             waiting.append(background(receiver.recv))
-            self.assertTrue(queue.waits.wait(PATIENCE))
+            self.assertTrue(begun.wait(PATIENCE))
             sender.close()
 
         queue.before_look = wait
@@ -1000,7 +1010,7 @@ class InEachOthersGaps(unittest.TestCase):
 
         events: tuple[Event, ...] = (START, FAILURE)
         for check, event in itertools.product((True, False), events):
-            sender, receiver, queue = watched(check=check)
+            sender, receiver, queue = hooked(check=check)
             if event is FAILURE:
                 sender.send(START)
                 self.assertEqual(receiver.recv(), START)
@@ -1019,8 +1029,8 @@ class InEachOthersGaps(unittest.TestCase):
         def interrupt() -> None:
             raise KeyboardInterrupt
 
-        sender, receiver, queue = watched()
-        queue.before_get = interrupt
+        sender, receiver = channel()
+        Watched.hooks.append(interrupt)
         with self.assertRaises(KeyboardInterrupt):
             receiver.recv()
         with self.assertRaises(TimeoutError):
@@ -1199,7 +1209,7 @@ class Reentrant(unittest.TestCase):
 
     def test_closing_inside_the_last_send_hides_no_terminator(self) -> None:
         for check in (Interrupted(), False):
-            sender, receiver, queue = watched(check=check)
+            sender, receiver, queue = hooked(check=check)
             sender.send(START)
             if isinstance(check, Interrupted):
                 check.meanwhile = sender.close

@@ -34,6 +34,7 @@ from axon_events import (
     to_json,
 )
 from axon_events.cli import show
+from axon_events.cli.recording import Lines
 
 from . import CORPUS, PACKAGE, ROOT, effort, needs
 from .terminal import Console, Run, process
@@ -443,6 +444,17 @@ class Files(unittest.TestCase):
 
 
 @needs.processes
+class LivePicture(unittest.TestCase):
+    def test_a_pipe_is_shown_as_it_comes_and_then_as_a_picture(self) -> None:
+        no_color = mock.patch.dict(os.environ, {"NO_COLOR": "1"})
+        with no_color, mock.patch.object(Lines, "is_live", True):
+            run = Run("show", "-", stdin=lines(START, END), columns=80)
+        self.assertEqual((run.status, run.err), (0, ""))
+        first, _, space, title, *_ = run.out.splitlines()
+        self.assertRegex(first, r"^   \+0\.000s +flow_start +'Report' on 'anthropic'$")
+        self.assertEqual((space, title), ("", "Report: completed"))
+
+
 @unittest.skipUnless(hasattr(os, "openpty"), "needs a terminal that a program drives")
 class Live(unittest.TestCase):
     """A process with a pipe as its input and a terminal as its output."""

@@ -335,6 +335,12 @@ class Broken(Temporary):
         self.assertEqual(run.status, 1)
         self.assertTrue(run.out.endswith(f"\n{VERSION} is broken\n"), run.out)
 
+    def test_without_what_compares_with_the_corpus(self) -> None:
+        with mock.patch.object(verify, "_checks", return_value=None):
+            run = Run("verify")
+        line = "axon_events/cli/conformance.py: missing: it compares the copy with the corpus"
+        self.assertEqual((run.status, run.out.splitlines()[0]), (1, line))
+
     def test_a_module_that_this_python_lacks_is_no_fault(self) -> None:
         (self.package / "keeping.py").write_bytes(b"import no_such_database\n")
         run = Run("verify")

@@ -378,7 +378,7 @@ class Linear(unittest.TestCase):
     """Not by a clock: the bytes that are looked at are counted."""
 
     def test_each_byte_is_looked_at_a_few_times_only(self) -> None:
-        size = rounds(400, 1_200)
+        size = rounds(300, 1_200)
         for unit in (
             b"\n",
             b"\r",
@@ -461,7 +461,7 @@ class Memory(unittest.TestCase):
     def test_frames_without_end_take_no_memory(self) -> None:
         for unit in (b"data: x\n\n", b": c\r\n\r\n", b"id: 1\n\n", b"\n", b"\r"):
             with self.subTest(unit):
-                peak, refused = self.peak(unit * (1000 // len(unit)), rounds(10, 40))
+                peak, refused = self.peak(unit * (1000 // len(unit)), rounds(6, 40))
                 self.assertFalse(refused)
                 self.assertLess(peak, 100_000)
 

@@ -21,8 +21,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import partial
-from queue import SimpleQueue
-from typing import Any, Final
+from typing import Any
 from unittest import mock
 
 from axon_events import (
@@ -48,6 +47,7 @@ from .threads import (
     Finalized,
     Gap,
     MakeGap,
+    Watched,
     background,
     collect,
     collecting_always,
@@ -56,7 +56,9 @@ from .threads import (
     join,
     listed,
     run,
+    slow_signal_handler,
     started,
+    watch_waits,
 )
 
 START = FlowStart("Report", "anthropic", 0)
@@ -664,23 +666,6 @@ class Model:
         return asked
 
 
-class Watched(SimpleQueue[bool]):
-    """What a thread waits for; notes that it does, and lets a test get in before."""
-
-    waits = threading.Event()
-    timeouts: Final[list[float | None]] = []
-    hooks: Final[list[Callable[[], object]]] = []
-
-    def __init__(self) -> None:
-        if self.hooks:
-            self.hooks.pop()()
-
-    def get(self, block: bool = True, timeout: float | None = None) -> bool:
-        self.timeouts.append(timeout)
-        self.waits.set()
-        return super().get(block, timeout)
-
-
 class Both:
     """What a thread and an event loop are promised alike; not a test case by itself."""
 
@@ -918,11 +903,7 @@ class Both:
 
 class InAThread(Both.Following):
     def setUp(self) -> None:
-        patch = mock.patch.object(replay, "SimpleQueue", Watched)
-        patch.start()
-        self.addCleanup(patch.stop)
-        Watched.waits.clear()
-        Watched.timeouts.clear()
+        watch_waits(self, replay)
 
     def follow(self, log: ReplayLog, id: str | None = None, **options: Any) -> Any:
         return log.follow(id, **options)
@@ -967,16 +948,19 @@ class InAThread(Both.Following):
             self.assertEqual(Watched.timeouts, [timeout] * 3)
 
     def test_an_interrupt_while_it_waits_loses_nothing(self) -> None:
-        class Struck(SimpleQueue[bool]):
-            def get(self, block: bool = True, timeout: float | None = None) -> bool:
-                raise KeyboardInterrupt
-
         log = ReplayLog()
         follower = log.follow()
-        with mock.patch.object(replay, "SimpleQueue", Struck), self.assertRaises(KeyboardInterrupt):
+        with self.before_waiting(interrupt), self.assertRaises(KeyboardInterrupt):
             next(follower)
         log.append(token(1))
         self.assertEqual(next(follower), tokens(1))
+
+    @unittest.skipUnless(hasattr(signal, "setitimer"), "signals by a timer")
+    @unittest.skipUnless(threading.current_thread() is threading.main_thread(), "main thread")
+    def test_a_signal_handler_that_outlasts_the_wait_does_not_prolong_it(self) -> None:
+        follower = ReplayLog().follow(keep_alive=0.05)
+        with slow_signal_handler(0.1):
+            self.assertEqual(next(follower), KEEP_ALIVE)
 
     @needs.threads
     def test_closing_wakes_a_thread_that_waits(self) -> None:

@@ -1,21 +1,41 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""Waiting in an event loop, by itself; the channel and the replay log use it in earnest."""
+"""Waiting in a loop and in a thread; the channel and the replay log use it in earnest."""
 
 import asyncio
+import threading
 import unittest
 from collections.abc import Callable
 from functools import partial
 from unittest import mock
 
-from axon_events._wait import LoopWaiter
+from axon_events._wait import LoopWaiter, ThreadWaiter
 
 from . import needs
-from .threads import run
+from .threads import PATIENCE, join, run, started
+
+
+class InAThread(unittest.TestCase):
+    def test_the_result_tells_whether_it_was_woken(self) -> None:
+        waiter = ThreadWaiter()
+        self.assertIs(waiter.wait(0), False)
+        self.assertIs(waiter.wait(1e-9), False)
+        waiter.wake()
+        waiter.wake()
+        self.assertIs(waiter.wait(0), True)
+
+    @needs.threads
+    def test_it_is_woken_by_another_thread(self) -> None:
+        for timeout in (None, PATIENCE, threading.TIMEOUT_MAX):
+            waiter = ThreadWaiter()
+            threads = started(waiter.wake)
+            self.assertIs(waiter.wait(timeout), True)
+            join(threads)
+            self.assertIs(waiter.is_lost, False)
 
 
 @needs.asyncio_run
-class Waiting(unittest.TestCase):
+class InALoop(unittest.TestCase):
     def test_the_result_tells_who_ended_the_waiting_first(self) -> None:
         async def main(*ends: Callable[[LoopWaiter], None]) -> bool:
             waiter = LoopWaiter(asyncio.get_running_loop())

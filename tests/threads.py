@@ -6,6 +6,7 @@ import asyncio
 import faulthandler
 import gc
 import itertools
+import signal
 import sys
 import threading
 import time
@@ -14,11 +15,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any, TypeVar
+from types import FrameType, ModuleType
+from typing import Any, Final, TypeVar
 from unittest import mock
 
 import axon_events
+from axon_events._wait import ThreadWaiter
 
 from . import needs
 
@@ -102,6 +104,46 @@ def collect(until: Callable[[], object]) -> None:
         if time.monotonic() > deadline:
             raise AssertionError("it is not collected")
         gc.collect()
+
+
+class Watched(ThreadWaiter):
+    """What a thread waits for; notes that it does, and lets a test get in before."""
+
+    waits: Final = threading.Event()
+    timeouts: Final[list[float | None]] = []
+    hooks: Final[list[Callable[[], object]]] = []
+
+    def __init__(self) -> None:
+        if self.hooks:
+            self.hooks.pop()()
+        super().__init__()
+
+    def wait(self, timeout: float | None) -> bool:
+        self.timeouts.append(timeout)
+        self.waits.set()
+        return super().wait(timeout)
+
+
+def watch_waits(test: unittest.TestCase, module: ModuleType) -> None:
+    """Have the threads that wait in a module be watched, for the rest of a test."""
+    patch = mock.patch.object(module, "ThreadWaiter", Watched)
+    patch.start()
+    test.addCleanup(patch.stop)
+    Watched.waits.clear()
+    Watched.timeouts.clear()
+    Watched.hooks.clear()
+
+
+@contextmanager
+def slow_signal_handler(seconds: float) -> Iterator[None]:
+    """Send a signal to the main thread soon, whose handler takes so many seconds."""
+    before = signal.signal(signal.SIGALRM, lambda *args: time.sleep(seconds))
+    signal.setitimer(signal.ITIMER_REAL, seconds / 10)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Gap:
