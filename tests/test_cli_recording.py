@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-from axon_events import DecodeError, Event, sse, to_json
+from axon_events import DecodeError, Event, FlowError, sse, to_json
 from axon_events.cli.recording import Lines
 
 from .samples import EVENTS
@@ -170,6 +170,20 @@ class Found(unittest.TestCase):
                     f" before the event; read it with: sed 's/^[^{{]*//' {name} | check -",
                 )
                 self.assertEqual((self.lines.is_wrapped, self.lines.more), (True, 0))
+
+    def test_only_the_beginning_of_a_line_is_looked_at(self) -> None:
+        # The reading in pieces of 64 KiB does not show.
+        found = self.found(b"x" * 2**16 + b"[\n" + CONTENT)
+        self.assertEqual([line for line, event in found if isinstance(event, str)], [1])
+        self.assertFalse(self.lines.is_wrapped)
+        event = FlowError("Report", "", 1)
+        empty = len(b"data: " + to_json(event).encode())
+        for size in (2**16 - 1, 2**16, 2**16 + 1, 2**18):
+            event = FlowError("Report", "x" * (size - empty), 1)
+            for end in (b"\n", b"\r\n"):
+                frame = b"data: %s%s%s" % (to_json(event).encode(), end, end)
+                with self.subTest(size, end=end):
+                    self.assertEqual(self.found(frame * 2), [(1, event), (3, event)])
 
     def test_once_an_event_has_come_it_is_a_recording(self) -> None:
         event = CONTENT.splitlines(keepends=True)[0]

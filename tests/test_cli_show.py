@@ -14,7 +14,7 @@ import tempfile
 import time
 import unicodedata
 import unittest
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -517,14 +517,18 @@ class PipeToTerminal(unittest.TestCase):
         reader, writer = os.pipe()
         os.write(writer, lines(START, END))
         os.close(writer)
-        out = Console()
+        out, err = Console(), Console()
+        clock = (2.0 * n for n in itertools.count())
         with (
+            mock.patch.object(time, "monotonic", side_effect=clock),
+            redirect_stderr(err),
             open(reader, encoding="utf-8") as stdin,
             mock.patch("sys.stdin", stdin),
             mock.patch.dict(os.environ, COLUMNS="60", NO_COLOR="1"),
             redirect_stdout(out),
         ):
             self.assertEqual(cli.main(["show", "-"]), 0)
+        self.assertEqual(err.getvalue(), "")  # the events are progress
         first, second, empty, title, *_ = out.getvalue().splitlines()
         self.assertEqual(first, "   +0.000s  flow_start     'Report' on 'anthropic'")
         self.assertTrue(second.startswith("   +1.500s  flow_complete  'Report' succeeded, "))
