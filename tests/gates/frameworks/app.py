@@ -23,7 +23,7 @@ SNIPPETS = blocks(ROOT / "docs" / "events.md", "python pydantic")
 
 class Envelope(pydantic.BaseModel):  # type: ignore[misc]  # unknown to the type checkers
     event: Event
-    more: list[Event] = []  # noqa: RUF012  # pydantic copies it
+    more: list[Event] = []  # pydantic copies it
 
 
 async def union(event: Event) -> Event:
