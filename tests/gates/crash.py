@@ -46,7 +46,7 @@ def stream(sinks: tuple[Callable[[Event], object], ...], seed: str, run: int) ->
                 step.tool_call("search", '{"q":"…"}')
                 for _ in range(rng.randrange(15)):
                     # A kill can cut a line that is long.
-                    step.token(rng.choice("…x") + "x" * rng.choice((1, 3, 20, 20, 10**6)))
+                    step.token("…" + "x" * rng.choice((*range(15), 2 * 10**6)))
 
 
 def program(folder: str, seed: str, first: str, runs: str) -> None:
@@ -62,9 +62,12 @@ def program(folder: str, seed: str, first: str, runs: str) -> None:
 
 
 def killed(
-    folder: Path, seed: str, first: int, runs: int, reports: int, delay: float
+    folder: Path, seed: str, first: int, runs: int, reports: int, delay: float | None
 ) -> "Counter[int]":
-    """Run the program, kill it so long after so many reports, and return how many each run had."""
+    """Run the program, kill it after so many reports, and return how many came from each run.
+
+    - `delay`: seconds to wait before the kill; None: until the program is writing a long line.
+    """
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", PROGRAM, folder, seed, str(first), str(runs)],
         stdout=subprocess.PIPE,
@@ -73,12 +76,33 @@ def killed(
         if process.stdout is None:
             raise AssertionError("no pipe")
         lines = [process.stdout.readline() for _ in range(reports)]
-        time.sleep(delay)
+        if delay is not None:
+            time.sleep(delay)
+        elif lines and lines[-1]:
+            wait_for_long_line(folder, int(lines[-1]))
         process.kill()
         lines += process.stdout.readlines()
         if process.wait() not in (0, -signal.SIGKILL):
             raise AssertionError(f"the program ended with {process.returncode}")
     return Counter(int(line) for line in lines if line)
+
+
+def wait_for_long_line(folder: Path, run: int) -> None:
+    """Wait until the file of a run, or a later one, grows by more than a short line.
+
+    After a second, give up: the program waits for its reports to be read.
+    """
+    deadline = time.monotonic() + 1
+    # Names made in advance: writing a long line takes less than a millisecond.
+    names = [str(folder / f"{number}.jsonl") for number in range(run, run + 100)]
+    size = os.stat(names[0]).st_size
+    while time.monotonic() < deadline:
+        before, size = size, os.stat(names[0]).st_size
+        if size > before + 2**12:
+            return
+        if os.path.exists(names[1]):
+            del names[0]
+            size = 0
 
 
 def without_latency(event: Event) -> Event:
@@ -162,7 +186,7 @@ def main() -> int:
             left = max(arguments.runs - first, 1) * 30 // max(arguments.kills - kills, 1)
             is_last = kills == arguments.kills
             runs = arguments.runs if is_last else arguments.runs + arguments.kills
-            reports, delay = rng.randrange(2 * left + 1), rng.uniform(0, 0.003)
+            reports, delay = rng.randrange(2 * left + 1), rng.choice((None, rng.uniform(0, 0.02)))
             reported = killed(folder, seed, first, runs, 10**6 if is_last else reports, delay)
             kills += not is_last
             first_of_all = first
