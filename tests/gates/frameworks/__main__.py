@@ -15,6 +15,9 @@ from pathlib import Path
 from ... import ROOT
 
 FOLDER = Path(__file__).resolve().parent
+# Each list is complete: to resolve or to build would take longer than the checks.
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+INSTALL = ["install", "--quiet", "--no-deps", "--only-binary", ":all:", "--requirement"]
 # A warning of pydantic is a fault; what the libraries say of each other is not.
 CHECKS = ["-W", "error::UserWarning", "-m", "unittest", f"{__package__}.checks"]
 
@@ -24,12 +27,13 @@ def main() -> int:
     status = 0
     for name in ("oldest", "newest"):
         with tempfile.TemporaryDirectory() as folder:
-            venv.create(folder, with_pip=True)
-            python = Path(folder, "Scripts" if sys.platform == "win32" else "bin", "python")
-            install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            for arguments in ([*install, "--requirement", str(FOLDER / f"{name}.txt")], CHECKS):
-                print(f"{name}: {' '.join(arguments)}", flush=True)
-                if subprocess.run([python, *arguments], cwd=ROOT).returncode:
+            venv.create(folder)
+            python = str(Path(folder, "Scripts" if sys.platform == "win32" else "bin", "python"))
+            requirements = str(FOLDER / f"{name}.txt")
+            install = [*PIP, "--python", python, *INSTALL, requirements]
+            print(f"{name}.txt", flush=True)
+            for command in (install, [python, *CHECKS]):
+                if subprocess.run(command, cwd=ROOT).returncode:
                     status = 1
                     break
     return status

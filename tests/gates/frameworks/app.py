@@ -21,9 +21,9 @@ from ...host import blocks
 SNIPPETS = blocks(ROOT / "docs" / "events.md", "python pydantic")
 
 
-class Envelope(pydantic.BaseModel):  # type: ignore[misc]  # unknown to the type checkers
+class Envelope(pydantic.BaseModel):  # type: ignore[misc]  # mypy is not to see pydantic
     event: Event
-    more: list[Event] = []  # pydantic copies it
+    more: list[Event] = []
 
 
 async def union(event: Event) -> Event:
@@ -65,8 +65,8 @@ async def as_dict(event: Event) -> object:
 def application() -> Any:
     """Return the application."""
     app = fastapi.FastAPI()
-    endpoint: Any
-    for endpoint in (union, discriminated, base, one, token, several, envelope):
+    declared: list[Any] = [union, discriminated, base, one, token, several, envelope]
+    for endpoint in declared:
         app.add_api_route(f"/{endpoint.__name__}", endpoint, methods=["POST"])
     for endpoint in (encoded, as_dict):
         path = f"/{endpoint.__name__}"
