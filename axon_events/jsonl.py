@@ -103,7 +103,6 @@ class Decoder:
                 yield self._error("not-json", _DOUBLED, len(self._line))
                 self._is_refused = True
                 self._line.clear()
-                self._closed = self._settled = 0
         start = 0
         while start < len(chunk):
             if chunk.startswith(b"\0", start) and not self._line and not self._is_refused:
@@ -245,7 +244,7 @@ def _is_cut(line: bytes) -> bool:
         return fault is not None
     if re.fullmatch(r"[-+.\\0-9A-Za-z]+", text[fault:]) is None:
         return False
-    rests = {token[start:] for token in _TOKENS for start in range(len(token))}
+    rests = {token[start:] for token in _TOKENS for start in range(1, len(token))}
     return any(_json_fault(text + rest) in (None, len(text + rest)) for rest in rests)
 
 

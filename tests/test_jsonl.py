@@ -50,15 +50,15 @@ def decoded(*chunks: bytes) -> list[Result]:
 
 
 def results(reader: Iterator[Event]) -> list[Result]:
-    """Return all that an iterator gives up to its end."""
-    found: list[Event | DecodeError] = []
+    """Return all that an iterator gives and raises up to its end."""
+    found: list[Result] = []
     while True:
         try:
             found.append(next(reader))
         except DecodeError as error:
-            found.append(error)
+            found += told([error])
         except StopIteration:
-            return told(found)
+            return found
 
 
 def error_of(content: bytes) -> DecodeError:
@@ -227,6 +227,7 @@ class Lines(unittest.TestCase):
         finally:
             tracemalloc.stop()
         self.assertEqual(decoder.close(), [])
+        self.assertEqual(decoder.feed(bytes(2)), [])
         self.assertEqual(decoder.feed(b"\n" + A + b"\n"), [EVENTS[0]])
         # A brace at the beginning of a chunk is looked at once in a line, and need not mean that.
         text = "}{" * 1000
@@ -368,6 +369,7 @@ class CutLines(unittest.TestCase):
         ):
             with self.subTest(line):
                 self.assertEqual(decoded(line), [("cut-line", 1)])
+        self.assertEqual(decoded(b"\0\n{"), [("not-json", 1), ("cut-line", 2)])
 
     def test_any_other_fault_of_the_last_line_keeps_its_reason(self) -> None:
         for line, reason in (
@@ -410,7 +412,12 @@ class CutLines(unittest.TestCase):
             " (not-json: expected a closing quote, got the end of the document)"
             " (line 2, column 17)",
         )
-        self.assertEqual(error_of(b'{"kind":"flow_er\n').reason, "not-json")
+        for end in (b"\n", b"\r\n"):
+            self.assertEqual(
+                str(error_of(b'{"kind":"flow_er' + end)),
+                "not-json: expected a closing quote, got the end of the document"
+                " (line 1, column 17)",
+            )
 
 
 class Growing(unittest.TestCase):
@@ -429,6 +436,12 @@ class Growing(unittest.TestCase):
             self.assertEqual(decoder.close(), [])
             self.assertEqual(decoder.feed(A[end:] + b"\n" + B), [EVENTS[0]])
             self.assertEqual(decoder.close(), [EVENTS[1]])
+
+    def test_a_byte_order_mark_that_was_cut(self) -> None:
+        decoder = jsonl.Decoder()
+        self.assertEqual(told(decoder.feed(BOM[:2]) + decoder.close()), [("cut-line", 1)])
+        self.assertEqual(told(decoder.feed(BOM[2:] + A[:1]) + decoder.close()), [("cut-line", 1)])
+        self.assertEqual(decoder.feed(A[1:] + b"\n"), [EVENTS[0]])
 
     def test_nothing_is_told_twice(self) -> None:
         for last, results_ in (
@@ -611,14 +624,14 @@ class AsyncChunks:
 
 async def async_results(chunks: AsyncIterable[bytes]) -> list[Result]:
     reader = jsonl.aread(chunks)
-    found: list[Event | DecodeError] = []
+    found: list[Result] = []
     while True:
         try:
             found.append(await anext(reader))
         except DecodeError as error:
-            found.append(error)
+            found += told([error])
         except StopAsyncIteration:
-            return told(found)
+            return found
 
 
 class AsyncRead(unittest.TestCase):
