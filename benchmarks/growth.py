@@ -16,8 +16,8 @@ from .sse import DECODERS, pieces
 
 SIZES = {"1 KB": 10**3, "10 KB": 10**4, "100 KB": 10**5, "1 MB": 10**6, "10 MB": 10**7}
 # How many times that of a byte of 100 KB the cost of a byte of 10 MB may be. Memory beyond the
-# caches costs a few times as much, and documents above 2^20 characters go to the strict reader, which
-# takes up to 14 times as long; what grows with the square of its input costs 100 times as much.
+# caches costs a few times as much. Documents above 2^20 characters go to the strict reader, which
+# takes up to 14 times as long. What grows with the square of its input costs 100 times as much.
 AIM = 20.0
 # Peers copy what they have of a frame for each piece: 10 MB would take them minutes.
 PEERS_UP_TO = 10**6
