@@ -3,7 +3,7 @@
 """pydantic and FastAPI, an old and a new version of each, read and write events by the wire form.
 
 The gate installs each pair of versions into an environment of its own, from oldest.txt and
-newest.txt, and runs `checks.py` there. It needs Python 3.10 to 3.12, for which the old pair exists.
+newest.txt, and runs `checks.py` there. It needs Python 3.11 or 3.12, for which both pairs exist.
 """
 
 import subprocess
