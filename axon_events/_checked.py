@@ -140,7 +140,9 @@ def reader(cls: Any) -> Callable[[list[tuple[str, Any]], str], Any]:
         f"    {', '.join(f'(key_{name}, {name})' for name in names)} = members",
         f"    if not ({' and '.join(conditions)}):",
         "        return None",
-        *_construction(cls),
+        "    event = new(cls)",
+        *(f"    set_{name}(event, {name})" for name, _ in _fields(cls)),
+        "    return event",
     ]
     return _defined(cls, "reader", lines)
 
@@ -148,14 +150,6 @@ def reader(cls: Any) -> Callable[[list[tuple[str, Any]], str], Any]:
 def _fields(cls: Any) -> list[tuple[str, Any]]:
     """Return the names and types of the fields."""
     return [(field.name, field.type) for field in fields(cls)]
-
-
-def _construction(cls: Any) -> list[str]:
-    return [
-        "    event = new(cls)",
-        *(f"    set_{name}(event, {name})" for name, _ in _fields(cls)),
-        "    return event",
-    ]
 
 
 def _defined(cls: Any, name: str, lines: list[str]) -> Callable[..., Any]:
