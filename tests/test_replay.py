@@ -1057,22 +1057,23 @@ class InALoop(Both.Following):
 
         run(main())
 
-    def test_it_waits_once_for_each_frame_and_as_long_as_asked(self) -> None:
+    def test_it_waits_once_for_each_frame_and_has_one_timer(self) -> None:
         async def main(options: Any, timeouts: list[float]) -> None:
             log = ReplayLog()
             loop = asyncio.get_running_loop()
             timers: list[asyncio.TimerHandle] = []
             delays: list[float] = []
-            call_later = loop.call_later
+            call_at = loop.call_at
 
-            def watched(delay: float, *args: Any, **more: Any) -> asyncio.TimerHandle:
-                delays.append(delay)
-                timers.append(call_later(delay, *args, **more))
+            def watched(when: float, *args: Any, **more: Any) -> asyncio.TimerHandle:
+                delays.append(when - 1000)
+                timers.append(call_at(when, *args, **more))
                 return timers[-1]
 
             follower = await log.afollow(**options)
             with (
-                mock.patch.object(loop, "call_later", watched),
+                mock.patch.object(loop, "time", lambda: 1000.0),
+                mock.patch.object(loop, "call_at", watched),
                 mock.patch.object(loop, "create_future", side_effect=loop.create_future) as futures,
             ):
                 for index in range(1, 6):
@@ -1080,15 +1081,75 @@ class InALoop(Both.Following):
                     await asyncio.sleep(0)
                     log.append(token(index))
                     self.assertEqual(await item, tokens(1, index))
-            self.assertEqual(delays, timeouts * 5)
-            self.assertEqual(futures.call_count, 5)
+                self.assertEqual(delays, timeouts)
+                self.assertEqual(futures.call_count, 5)
+                log.close()
+                self.assertEqual(await listed(follower), [])
             self.assertTrue(all(timer.cancelled() for timer in timers))
-            await follower.aclose()
 
         run(main({}, [15.0]))
         run(main({"keep_alive": None}, []))
         run(main({"keep_alive": 7}, [7]))
         run(main({"keep_alive": 10**400}, [threading.TIMEOUT_MAX]))
+
+    def test_a_keep_alive_comes_so_long_after_the_last_frame(self) -> None:
+        # The loop's clock stands still but for what is added here.
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            now = [loop.time()]
+            log = ReplayLog()
+            follower = await log.afollow(keep_alive=10)
+
+            async def waiting() -> "asyncio.Future[bytes]":
+                item = asyncio.ensure_future(follower.__anext__())
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                return item
+
+            with mock.patch.object(loop, "time", lambda: now[0]):
+                item = await waiting()
+                now[0] += 9
+                log.append(token(1))
+                self.assertEqual(await item, tokens(1))
+                item = await waiting()
+                for seconds in (2, 7):  # 11 and 18 after the start: the timer has rung once
+                    now[0] += seconds
+                    for _ in range(3):
+                        await asyncio.sleep(0)
+                    self.assertFalse(item.done())
+                now[0] += 1
+                self.assertEqual(await item, KEEP_ALIVE)
+                item = await waiting()
+                now[0] += 9
+                log.append(token(2))
+                self.assertEqual(await item, tokens(1, 2))
+                now[0] += 2  # it rings while nobody waits
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                item = await waiting()
+                now[0] += 9
+                await asyncio.sleep(0)
+                self.assertFalse(item.done())
+                now[0] += 1
+                self.assertEqual(await item, KEEP_ALIVE)
+
+        run(main())
+
+    def test_a_timer_keeps_nobody_who_went(self) -> None:
+        async def main() -> None:
+            follower = await log_of(token(1)).afollow(keep_alive=0.001)
+            items = [await anext(follower), await anext(follower)]
+            self.assertEqual(items, [tokens(1), KEEP_ALIVE])
+            item = asyncio.ensure_future(follower.__anext__())
+            await asyncio.sleep(0)
+            follower._log.append(token(2))
+            await item
+            gone = weakref.ref(follower)
+            del follower, item
+            collect(until=lambda: gone() is None)
+            await asyncio.sleep(0.002)  # the timer rings for nobody
+
+        run(main())
 
     def test_closing_wakes_a_task_that_waits(self) -> None:
         async def main() -> None:
