@@ -1456,7 +1456,8 @@ async def produced(log: ReplayLog, count: int, rng: random.Random) -> None:
 
 class Many(unittest.TestCase):
     def test_each_event_is_encoded_once(self) -> None:
-        with mock.patch.object(sse, "to_json", side_effect=to_json) as encoded:
+        encode = sse.Encoder.encode
+        with mock.patch.object(sse.Encoder, "encode", autospec=True, side_effect=encode) as encoded:
             log = log_of(*map(token, range(1, 11)))
             followers = [log.follow() for _ in range(5)]
             for follower in followers:
