@@ -6,6 +6,7 @@
 const [name, url, ...kinds] = process.argv.slice(2);
 const {EventSource} = await import(name);
 const source = new EventSource(url);
+setInterval(() => {}, 1000);  // undici's does not keep the process while it waits to connect again
 for (const kind of kinds)
   source.addEventListener(kind, (message) => {
     console.log(message.data);

@@ -28,8 +28,8 @@ class Relay:
         self.connections = 0
         self.port = 0
         self._listens = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run)
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
 
     def __enter__(self) -> "Relay":
         self._thread.start()
@@ -37,45 +37,48 @@ class Relay:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
-    def _run(self) -> None:
-        server = self._loop.run_until_complete(
-            asyncio.start_server(self._accept, "127.0.0.1", 0)
-        )
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         self._listens.set()
-        self._loop.run_forever()
+        await self._stop.wait()
         server.close()
-        tasks = asyncio.all_tasks(self._loop)
-        for task in tasks:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self._loop.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         limit = self._random.randint(*self._limits)
         is_reset = self._random.random() < 0.5
-        # Nobody listens there while a server is started again.
+        self._writers.add(writer)
+        # Nobody may listen there any more.
         with suppress(OSError):
             back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self._target)
-            pumps = (
+            pumps = {
                 asyncio.ensure_future(_pump(reader, back_writer)),
                 asyncio.ensure_future(_pump_some(back_reader, writer, limit)),
-            )
-            try:
-                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for pump in pumps:
-                    pump.cancel()
-                await asyncio.gather(*pumps, return_exceptions=True)
-                back_writer.close()
+            }
+            _, pending = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            for pump in pending:
+                pump.cancel()
+            await asyncio.wait(pumps)
+            await _close(back_writer)
         if is_reset:
             writer.transport.abort()
-        else:
-            writer.close()
+        self._writers.remove(writer)
+        await _close(writer)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -204,7 +204,7 @@ def django(is_wsgi: bool) -> dict[str, str]:
         urls = urls.replace("async def", "def").replace("await web.aresponse", "web.response")
         start = f"from django.core.wsgi import get_wsgi_application\napp = get_wsgi_application()"
     else:
-        start = snippet("frameworks.md", "get_asgi_application").replace("application =", "app =")
+        start = snippet("frameworks.md", "get_asgi_application").replace("def application", "def app")
     return {"urls.py": urls, "service.py": SETTINGS + start}
 
 
@@ -233,6 +233,7 @@ settings.configure(SECRET_KEY="gate", ALLOWED_HOSTS=["*"], ROOT_URLCONF="urls")
 
 UVICORN = "-m uvicorn service:app --port PORT --no-access-log"
 GUNICORN = "-m gunicorn service:app --bind 127.0.0.1:PORT --worker-class gthread --threads 64"
+WAITRESS = "-m waitress --listen 127.0.0.1:PORT --threads 64 --channel-request-lookahead 1"
 ASGI = module("frameworks.md", "web.asgi(")
 WSGI = module("frameworks.md", "web.wsgi(")
 FLASK = module("frameworks.md", "Flask(")
@@ -242,9 +243,7 @@ SERVERS = {
     "hypercorn": Server(ASGI, "-m hypercorn service:app --bind 127.0.0.1:PORT --workers 0"),
     "granian": Server(ASGI, "-m granian service:app --interface asgi --port PORT"),
     "gunicorn": Server(lambda: {**WSGI(), **gunicorn()}, GUNICORN, is_wsgi=True),
-    "waitress": Server(
-        WSGI, "-m waitress --listen 127.0.0.1:PORT --threads 64 service:app", is_wsgi=True
-    ),
+    "waitress": Server(WSGI, f"{WAITRESS} service:app", is_wsgi=True),
     "wsgiref": Server(
         lambda: {"service.py": WSGI()["service.py"] + snippet("frameworks.md", "make_server")},
         "service.py",
