@@ -167,6 +167,11 @@ class Reader:
             return Outcome.TRUNCATED
         return self._terminated
 
+    @property
+    def _fault(self) -> ValueError | None:
+        """What the next call raises."""
+        return self._decoder._fault
+
     def feed(self, chunk: bytes | bytearray | memoryview) -> list[Event]:
         """Take the next bytes, any number of them, and return the events that they complete.
 
