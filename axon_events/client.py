@@ -369,8 +369,10 @@ class _Events(Iterator[Event]):
             else:
                 if chunk:
                     self._received.extend(session.feed_with_ids(chunk))
-                    if not session.done:
-                        return
+                if session.done:
+                    self._disconnect()
+                if chunk or session.done:
+                    return
                 self._disconnect()
                 wait = session.disconnected()
         except Exception:
@@ -390,12 +392,17 @@ class _Events(Iterator[Event]):
         try:
             self._answer = urlopen(Request(self._url, headers=headers), timeout=self._timeout)
         except HTTPError as error:
-            self._answer = error  # it is an answer as well
+            # It is an answer as well. Its traceback would keep the iterator that is dropped.
+            self._answer = error.with_traceback(None)
         answer = self._answer
         try:
             self._is_accepted = self._session.respond(answer.status, answer.headers)
         except Refused as refused:
             refused.body = self._beginning()
+            # To `http.client` a head ends where the connection does.
+            if refused.status == 200 and not refused.body and answer.length != 0:
+                self._session._fault = None
+                raise ConnectionResetError("the answer was cut off in its head") from None
             raise
         return answer
 
