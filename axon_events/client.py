@@ -369,16 +369,15 @@ class _Events(Iterator[Event]):
             else:
                 if chunk:
                     self._received.extend(session.feed_with_ids(chunk))
-                if session.done:
-                    self._disconnect()
-                if chunk or session.done:
-                    return
+                    if not session.done:
+                        return
                 self._disconnect()
                 wait = session.disconnected()
         except Exception:
             self._disconnect()
             raise
-        sleep(wait)
+        if not session.done:
+            sleep(wait)
 
     def _read(self) -> bytes:
         """Return the next bytes of the stream, of a new connection if there is none; or nothing."""
@@ -402,7 +401,9 @@ class _Events(Iterator[Event]):
             # To `http.client` a head ends where the connection does.
             if refused.status == 200 and not refused.body and answer.length != 0:
                 self._session._fault = None
-                raise ConnectionResetError("the answer was cut off in its head") from None
+                raise ConnectionResetError(
+                    f"the answer was cut off in its head, or is empty: {refused}"
+                ) from None
             raise
         return answer
 

@@ -4,6 +4,7 @@
 
 import gzip
 import pickle
+import random
 import socket
 import struct
 import unittest
@@ -430,6 +431,27 @@ class Receiving(unittest.TestCase):
                 self.assertEqual(session.last_event_id, "2.2")
                 self.assertEqual(session.disconnected(), 0.0)
 
+    def test_whatever_goes_wrong_each_event_comes_once(self) -> None:
+        seed = 31
+        rng = random.Random(seed)
+        for number in range(rounds(200, 5_000)):
+            session = Session(random=rng.random)
+            events: list[Event] = []
+            while not session.done:
+                wrong = rng.randrange(5)
+                asked = session.request_headers().get("Last-Event-ID", "")
+                if wrong == 0:
+                    session.respond(rng.choice((408, 425, 429, 500, 503)), {})
+                elif wrong > 1:
+                    stream = b"retry: 1000\n\n" + frames_after(asked)
+                    stream = stream[: rng.randint(0, 2 * len(stream))]
+                    cut = rng.randint(0, len(stream))
+                    events += fed(session, stream[:cut], stream[cut:])
+                wait = session.disconnected(rng.choice((None, OSError())))
+                self.assertTrue(session.done or 0.5 <= wait <= 30, wait)
+            with self.subTest(seed=seed, number=number):
+                self.assertEqual(events, list(FLOW))
+
     def test_ids_come_with_their_events(self) -> None:
         session = session_of()
         session.respond(200, SSE)
@@ -828,6 +850,15 @@ class Hostile(_Waiting):
         html = answer("200 OK", "Content-Type: text/html", "Content-Length: 0")
         with Server(html) as server, self.assertRaises(Refused):
             list(client.events(server.url))
+
+    def test_a_head_that_is_cut_off_each_time(self) -> None:
+        head = b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Ty"
+        text = (
+            "^the answer was cut off in its head, or is empty: expected the media type .*, got ''$"
+        )
+        with Server(*[head] * 3) as server, self.assertRaisesRegex(ConnectionResetError, text):
+            list(client.events(server.url, give_up=3))
+        self.assert_waits(2, 4)
 
     def test_compressed_whatever_was_asked_for(self) -> None:
         body = gzip.compress(STREAM)
