@@ -435,7 +435,7 @@ class Receiving(unittest.TestCase):
         seed = 31
         rng = random.Random(seed)
         for number in range(rounds(200, 5_000)):
-            session = Session(random=rng.random)
+            session = Session(random=rng.random, give_up=1_000)
             events: list[Event] = []
             while not session.done:
                 wrong = rng.randrange(5)
