@@ -215,19 +215,24 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         if len(ids) > 1:
             self.send_error(400, explain=f"expected one {name}, got {len(ids)}")
             return
+        # As for GET also if it is HEAD: the run begins only when its first frame is asked for.
         answer = web.response(
             self.server.player,
             "".join(ids),
-            method=self.command,
             retry_ms=RETRY_MS,
             keep_alive=KEEP_ALIVE_SECONDS,
             wait=0.0,
         )
-        if answer.status != 204:
-            # Of the run the length is not known, and not every proxy takes it in chunks: the end of
-            # the connection is its end.
+        if answer.status >= 400:
+            self.send_error(answer.status, explain=b"".join(answer.body).decode().rstrip("\n"))
+            return
+        if answer.status == 200:
+            # Its length is not known, and not every proxy takes it in chunks: the end of the
+            # connection is its end.
             self.close_connection = True
-        self._send_head(answer.status, answer.headers)
+        self._send_head(answer.status, {**answer.headers, **_HEADERS})
+        if self.command == "HEAD":
+            return
         with closing(answer.body) as frames:
             for piece in _cut(frames, self.server.drop_after):
                 for start in range(0, len(piece), WRITE_BYTES):
