@@ -76,13 +76,15 @@ class Player:
     def follow(self, id: str, *, keep_alive: float | None = 15.0, wait: float = 0.0) -> "_Frames":
         """Return an iterator over the frames after an id, as they come, up to its round's end.
 
-        - `id`: what the client sent as `Last-Event-ID`; empty for the current round as a whole.
+        - `id`: what the client sent as `Last-Event-ID`; None or empty for the current round as a
+          whole.
         - `keep_alive`, `wait`: as of `ReplayLog.follow`.
 
         Who has seen the end gets nothing, and `has_all` is true; in a loop he gets the next round.
         Nothing begins before the first item is asked for. Raises CursorExpired for an id of a round
         that is no longer kept, CursorUnknown for one that was never given.
         """
+        id = id or ""
         name, _, cursor = id.rpartition(":")
         match = re.fullmatch(f"{self._name}-([1-9][0-9]{{0,15}})", name)
         number = int(match[1]) if match else math.inf
