@@ -73,7 +73,9 @@ class Player:
         finally:
             log.close()
 
-    def follow(self, id: str, *, keep_alive: float | None = 15.0, wait: float = 0.0) -> "_Frames":
+    def follow(
+        self, id: str | None = None, *, keep_alive: float | None = 15.0, wait: float = 0.0
+    ) -> "_Frames":
         """Return an iterator over the frames after an id, as they come, up to its round's end.
 
         - `id`: what the client sent as `Last-Event-ID`; None or empty for the current round as a
