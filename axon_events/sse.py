@@ -167,6 +167,11 @@ class Reader:
             return Outcome.TRUNCATED
         return self._terminated
 
+    @property
+    def _fault(self) -> ValueError | None:
+        """What the next call raises."""
+        return self._decoder._fault
+
     def feed(self, chunk: bytes | bytearray | memoryview) -> list[Event]:
         """Take the next bytes, any number of them, and return the events that they complete.
 
@@ -269,7 +274,8 @@ def read(
     """Return an iterator over the events of an event stream, which reads it chunk by chunk.
 
     - `chunks`: an iterable of bytes, however they are cut, such as a response of `urllib` or
-      `requests`, or `response.iter_bytes()` of one of `httpx`.
+      `requests` (which takes 128 bytes at a time unless they come in chunks of HTTP), or
+      `response.iter_bytes()` of one of `httpx`.
     - `check`, `max_frame_bytes`: as of `Reader`.
 
     The events end at the terminator: no chunk is asked for after that, even if the connection stays
