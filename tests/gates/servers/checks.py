@@ -10,10 +10,10 @@ gate makes both. SERVERS_FULL=1 is the whole matrix.
 
 import contextlib
 import http.client
+import io
 import json
 import os
 import random
-import re
 import signal
 import socket
 import sys
@@ -21,20 +21,20 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.request
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from axon_events import Event, from_json, jsonl, sse, to_json
+from axon_events import Event, StepToken, jsonl, sse, to_json
 from axon_events.client import events
+from axon_events.order import check
 
 from ... import ROOT
 from ...host import blocks
-from . import served
 from .clients import CLIENTS, Clients
 from .relay import Relay
-from .served import RECORDING, SERVERS, Nginx, Service, snippet, until
+from .served import RECORDING, SERVERS, Nginx, Server, Service, snippet, until
 
 FOLDER = Path(os.environ["SERVERS_FOLDER"])
 IS_FULL = bool(os.environ.get("SERVERS_FULL"))
@@ -49,6 +49,11 @@ SECONDS_TO_STOP = 3.0
 with RECORDING.open("rb") as file:
     EVENTS = list(jsonl.read(file))
 DATA = [to_json(event) for event in EVENTS]
+
+
+def text_of(count: int) -> str:
+    """Return the text of the tokens among the first events."""
+    return "".join(event.content for event in EVENTS[:count] if isinstance(event, StepToken))
 
 
 class Stream:
@@ -268,8 +273,99 @@ class EveryClient(Case):
 
 
 class Documents(Case):
-    """The snippets that are no server of the matrix."""
+    """The snippets, but those of the matrix: these run there."""
 
+    def test_the_service_with_its_page(self) -> None:
+        text = snippet("serving.md", "FastAPI(")
+        server = Server(lambda: {"service.py": text}, SERVERS["fastapi"].command)
+        browser = self.clients.browser
+        with Service(server, self.folder / "service") as service:
+            page = f"http://127.0.0.1:{service.port}/"
+            browser.open(page)
+            browser.run(f"{WATCH} start.click(); await until(() => shown() === 'Grüße von der Seite ');")
+            first = browser.run("await until(() => ended() === 1); return listed()")
+            ((run, outcome),) = first.items()
+            self.assertEqual(outcome, "completed")
+            summary = self.ask(service, f"runs/{run}")
+            self.assertEqual(summary["outcome"], "completed")
+            self.assertEqual(summary["steps"][0]["text"], "Grüße von der Seite ")
+            received = list(events(f"{page}runs/{run}/events"))
+            self.assertEqual(check(received), [])
+            browser.run("start.click(); await until(() => shown() === 'Grüße '); cancel.click();")
+            both = browser.run("await until(() => ended() === 2); return listed()")
+            self.assertEqual(both.pop(run), "completed")
+            ((run, outcome),) = both.items()
+            self.assertEqual(outcome, "failed")
+            last = list(events(f"{page}runs/{run}/events"))[-1]
+            self.assertEqual(last.error, "CancelledError: by the user")
+            self.assert_wrote_no_traceback(service)
+
+    def ask(self, service: Service, path: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{service.port}/{path}") as answer:
+            return json.load(answer)
+
+    def test_the_page_of_a_run(self) -> None:
+        """It goes on after a proxy's 502, and says that a run is not known."""
+        page = snippet("clients.md", "onerror", "html server")
+        page = page.replace('follow("events")', "follow(location.search.slice(1))")
+        browser = self.clients.browser
+        half = self.served("uvicorn", half=HALF)
+        with half, Nginx(half.port, self.folder / "nginx", page) as nginx:
+            address = f"http://127.0.0.1:{nginx.port}/page.html?/runs"
+            browser.open(f"{address}/half-1/events")
+            browser.run(f"{WATCH} await until(() => shown() === {json.dumps(text_of(HALF))});")
+            half.process.send_signal(signal.SIGTERM)
+            self.assertTrue(until(half.is_gone, SECONDS_TO_STOP))
+            half.__exit__()
+            # nginx answers 502 for now, which ends the page's EventSource.
+            log = self.folder / "nginx" / "log"
+            self.assertTrue(until(lambda: "Connection refused" in log.read_text("utf-8"), 30))
+            with self.served("uvicorn", port=half.port):
+                said = "await until(() => state.textContent); return state.textContent"
+                self.assertEqual(browser.run(said), "complete")
+                self.assertEqual(browser.run("return shown()"), text_of(len(EVENTS)))
+                browser.open(f"{address}/none/events")
+                self.assertEqual(browser.run(f"{WATCH} {said}"), "lost: 404")
+
+    def test_events(self) -> None:
+        with self.served("uvicorn") as service:
+            text = snippet("clients.md", "import events").replace("8000", str(service.port))
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out):
+                exec(compile(text.replace("/1/", "/live-1/"), "clients.md", "exec"), {})
+            self.assertEqual(out.getvalue().splitlines(), [event.kind for event in EVENTS])
+
+    def test_onmessage_gets_nothing(self) -> None:
+        """As docs/clients.md says."""
+        with self.served("uvicorn") as service:
+            self.clients.browser.open(f"http://127.0.0.1:{service.port}/")
+            script = f"""
+                const source = new EventSource("{service.url("live-1")}");
+                let messages = 0;
+                source.onmessage = () => {{ messages += 1; }};
+                await new Promise((end) => source.addEventListener("flow_complete", end));
+                source.close();
+                return messages;
+            """
+            self.assertEqual(self.clients.browser.run(script), 0)
+
+    def test_every_snippet_is_run(self) -> None:
+        """That none was added which no check here knows."""
+        pages = ("serving.md", "frameworks.md", "clients.md")
+        found = [block for page in pages for block in blocks(ROOT / "docs" / page, "python server")]
+        self.assertEqual(len(found), 2 + 8 + 3)
+
+
+# In a page of the documents.
+WATCH = """
+window.until = (condition) => new Promise((resolve) => {
+  const look = () => condition() ? resolve() : setTimeout(look, 10);
+  look();
+});
+window.shown = () => document.getElementById("text").textContent;
+window.listed = () => JSON.parse(document.getElementById("runs").textContent || "{}");
+window.ended = () => Object.values(listed()).filter((outcome) => outcome !== "open").length;
+"""
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

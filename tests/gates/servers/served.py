@@ -157,20 +157,29 @@ class Service(Process):
 
 
 class Nginx(Process):
-    """nginx with gzip, as docs/serving.md has it, in front of a port."""
+    """nginx with gzip, as docs/serving.md has it, in front of a port.
 
-    def __init__(self, target: int, folder: Path) -> None:
+    - `page`: what it answers for `/page.html` itself.
+    """
+
+    def __init__(self, target: int, folder: Path, page: str = "") -> None:
         self.port = free_port()
         folder.mkdir(exist_ok=True)
         server = snippet("serving.md", "proxy_pass", "nginx").replace("8000", str(target))
         server = server.replace("listen 80;", f"listen 127.0.0.1:{self.port};")
+        (folder / "page.html").write_text(page, "utf-8")
+        server = server.replace(
+            "location / {", f"location = /page.html {{ root {folder}; }} location / {{"
+        )
+        # Who starts it as root has its workers run as somebody who may not read the folder.
+        user = "user root;" if os.geteuid() == 0 else ""
         paths = "".join(
             f"{name}_temp_path {folder};"
             for name in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
         )
         (folder / "nginx.conf").write_text(
-            f"daemon off; pid {folder}/pid; error_log stderr;"
-            f"events {{}} http {{ access_log off; {paths}\n{server}\n}}",
+            f"{user} daemon off; pid {folder}/pid; error_log stderr;"
+            f"events {{}} http {{ types {{ text/html html; }} access_log off; {paths}\n{server}\n}}",
             "utf-8",
         )
         super().__init__(
