@@ -15,7 +15,6 @@ import json
 import os
 import random
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -26,7 +25,7 @@ import zlib
 from pathlib import Path
 from typing import Any, ClassVar
 
-from axon_events import Event, StepToken, jsonl, sse, to_json
+from axon_events import Event, StepToken, jsonl, sse, to_dict, to_json
 from axon_events.client import events
 from axon_events.order import check
 
@@ -282,7 +281,9 @@ class Documents(Case):
         with Service(server, self.folder / "service") as service:
             page = f"http://127.0.0.1:{service.port}/"
             browser.open(page)
-            browser.run(f"{WATCH} start.click(); await until(() => shown() === 'Grüße von der Seite ');")
+            browser.run(
+                f"{WATCH} start.click(); await until(() => shown() === 'Grüße von der Seite ');"
+            )
             first = browser.run("await until(() => ended() === 1); return listed()")
             ((run, outcome),) = first.items()
             self.assertEqual(outcome, "completed")
@@ -296,8 +297,8 @@ class Documents(Case):
             self.assertEqual(both.pop(run), "completed")
             ((run, outcome),) = both.items()
             self.assertEqual(outcome, "failed")
-            last = list(events(f"{page}runs/{run}/events"))[-1]
-            self.assertEqual(last.error, "CancelledError: by the user")
+            *_, last = events(f"{page}runs/{run}/events")
+            self.assertEqual(to_dict(last)["error"], "CancelledError: by the user")
             self.assert_wrote_no_traceback(service)
 
     def ask(self, service: Service, path: str) -> Any:

@@ -82,7 +82,11 @@ class Clients:
             text=True,
             encoding="utf-8",
             cwd=self._folder,
-            env={"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "PATH": "/usr/bin:/bin:/usr/local/bin"},
+            env={
+                "PYTHONPATH": str(ROOT),
+                "PYTHONUTF8": "1",
+                "PATH": "/usr/bin:/bin:/usr/local/bin",
+            },
             timeout=SECONDS,
         )
         if run.returncode:

@@ -31,7 +31,7 @@ __all__ = ["runs"]
 SECONDS_BETWEEN_EVENTS = 0.001
 # The snippets leave it to the client when it comes back, and a browser takes seconds.
 for answering in (web.response, web.aresponse, web.asgi, web.wsgi):
-    answering.__kwdefaults__["retry_ms"] = 10
+    answering.__kwdefaults__ = {**(answering.__kwdefaults__ or {}), "retry_ms": 10}
 
 with open(os.environ["RECORDING"], "rb") as file:
     EVENTS = list(jsonl.read(file))
@@ -84,7 +84,7 @@ class Runs:
             self._logs[name].append(StepToken("Flood", "x", number, 0))
 
     def followers(self) -> int:
-        """Return how many clients are followed with."""
+        """Return how many followers there are, of all runs."""
         gc.collect()
         return sum(
             type(thing).__name__ in ("_ThreadFollower", "_LoopFollower")

@@ -4,7 +4,6 @@
 
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -179,7 +178,8 @@ class Nginx(Process):
         )
         (folder / "nginx.conf").write_text(
             f"{user} daemon off; pid {folder}/pid; error_log stderr;"
-            f"events {{}} http {{ types {{ text/html html; }} access_log off; {paths}\n{server}\n}}",
+            "events {} http { types { text/html html; } access_log off;"
+            f"{paths}\n{server}\n}}",
             "utf-8",
         )
         super().__init__(
@@ -193,7 +193,9 @@ class Nginx(Process):
         return self
 
 
-def module(page: str, mark: str, change: Callable[[str], str] = str) -> Callable[[], dict[str, str]]:
+def module(
+    page: str, mark: str, change: Callable[[str], str] = str
+) -> Callable[[], dict[str, str]]:
     """Return what gives a snippet as the module `service`."""
     return lambda: {"service.py": change(snippet(page, mark))}
 
@@ -207,13 +209,14 @@ def gunicorn() -> dict[str, str]:
 
 
 def django(is_wsgi: bool) -> dict[str, str]:
-    kind = "wsgi" if is_wsgi else "asgi"
     urls = snippet("frameworks.md", "urlpatterns")
     if is_wsgi:  # as the page says
         urls = urls.replace("async def", "def").replace("await web.aresponse", "web.response")
-        start = f"from django.core.wsgi import get_wsgi_application\napp = get_wsgi_application()"
+        start = "from django.core.wsgi import get_wsgi_application\napp = get_wsgi_application()"
     else:
-        start = snippet("frameworks.md", "get_asgi_application").replace("def application", "def app")
+        start = snippet("frameworks.md", "get_asgi_application").replace(
+            "def application", "def app"
+        )
     return {"urls.py": urls, "service.py": SETTINGS + start}
 
 
@@ -262,8 +265,6 @@ SERVERS = {
     "fastapi": Server(fastapi, UVICORN),
     "flask": Server(lambda: {**FLASK(), **gunicorn()}, GUNICORN, is_wsgi=True),
     "django-asgi": Server(lambda: django(is_wsgi=False), UVICORN),
-    "django-wsgi": Server(
-        lambda: {**django(is_wsgi=True), **gunicorn()}, GUNICORN, is_wsgi=True
-    ),
+    "django-wsgi": Server(lambda: {**django(is_wsgi=True), **gunicorn()}, GUNICORN, is_wsgi=True),
     "aiohttp": Server(module("frameworks.md", "aiohttp.web.Application("), "service.py"),
 }
