@@ -31,7 +31,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 from urllib.parse import parse_qs
 
-from ._wait import LoopWaiter
+from ._wait import LoopWaiter, Waiters
 from .replay import CursorAhead, CursorExpired, CursorUnknown, RunLost, RunUnknown, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -405,13 +405,12 @@ class _AsgiApplication:
         self._keep_alive = keep_alive
         self._wait = wait
         self._is_disconnected = False
-        self._endings: dict[LoopWaiter, None] = {}  # one for each request
+        self._endings = Waiters()  # one for each request
 
     def disconnect(self) -> None:
         """End all answers, and have clients come again from now on; from anywhere."""
         self._is_disconnected = True
-        for ending in list(self._endings):
-            ending.wake()
+        self._endings.wake()
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         kind = scope["type"]
@@ -430,7 +429,7 @@ class _AsgiApplication:
 
         loop = get_running_loop()
         ending = LoopWaiter(loop)
-        self._endings[ending] = None
+        self._endings.add(ending)
         # Looked at only now that `disconnect` sees it.
         if self._is_disconnected:
             ending.resume()
@@ -456,7 +455,7 @@ class _AsgiApplication:
             if sending.done():
                 sending.result()
         finally:
-            del self._endings[ending]
+            self._endings.remove(ending)
             response.body.close()
             for task in tasks:
                 task.cancel()
@@ -585,14 +584,9 @@ class _WsgiApplication:
         """Wait in short times, since nothing else ends the wait of a thread."""
         end = time.monotonic() + _patience(method, self._wait)
         while True:
-            left = max(0.0, end - time.monotonic())
+            left = 0.0 if self._is_disconnected else max(0.0, end - time.monotonic())
             found = _followed(log, id, method, self._keep_alive, min(left, _LOOK_SECONDS))
-            if (
-                log is None
-                or not isinstance(found, (CursorAhead, RunUnknown))
-                or not left
-                or self._is_disconnected
-            ):
+            if not left or log is None or not isinstance(found, (CursorAhead, RunUnknown)):
                 return found
 
 
