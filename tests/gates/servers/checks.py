@@ -177,12 +177,12 @@ class EveryServer(Case):
                         pass
                 ended.set()
 
-            reader = threading.Thread(target=read)
-            reader.start()
-            self.assertTrue(
-                until(lambda: bool(service.tell("flood/bounded-1/1000")) or ended.is_set(), 30)
-            )
-            reader.join()
+            def flood() -> bool:
+                service.tell("flood/bounded-1/1000")
+                return ended.is_set()
+
+            threading.Thread(target=read, daemon=True).start()
+            self.assertTrue(until(flood, 30))
             stream.close()
             id = first.id if first else ""
             stream = Stream(service.port, "bounded-1", f"Last-Event-ID: {id}")
@@ -202,7 +202,9 @@ class EveryServer(Case):
                     if len(mine) == HALF:
                         half.wait()
 
-            threads = [threading.Thread(target=read, args=(mine,)) for mine in received]
+            threads = [
+                threading.Thread(target=read, args=(mine,), daemon=True) for mine in received
+            ]
             for thread in threads:
                 thread.start()
             half.wait()
@@ -210,7 +212,7 @@ class EveryServer(Case):
             service.process.send_signal(signal.SIGTERM)
             gone = until(service.is_gone, SECONDS_TO_STOP)
             seconds = time.monotonic() - started
-            service.__exit__()
+            service.end()
             with self.served(name, port=service.port):
                 for thread in threads:
                     thread.join(60)
@@ -246,7 +248,7 @@ class EveryClient(Case):
                 Nginx(service.port, self.folder / f"nginx-{name}") as nginx,
             ):
                 for client in CLIENTS:
-                    # These two ask for what is not compressed.
+                    # These ask for what is not compressed.
                     is_gzip = client not in ("client.events", "httpx", "aiohttp")
                     run = f"live-nginx-{name}-{client}"
                     self.assert_reads_all(client, nginx.port, run, is_gzip=is_gzip)
@@ -317,7 +319,7 @@ class Documents(Case):
             browser.run(f"{WATCH} await until(() => shown() === {json.dumps(text_of(HALF))});")
             half.process.send_signal(signal.SIGTERM)
             self.assertTrue(until(half.is_gone, SECONDS_TO_STOP))
-            half.__exit__()
+            half.end()
             # nginx answers 502 for now, which ends the page's EventSource.
             log = self.folder / "nginx" / "log"
             self.assertTrue(until(lambda: "Connection refused" in log.read_text("utf-8"), 30))

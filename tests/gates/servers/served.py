@@ -13,12 +13,12 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ... import CORPUS, ROOT
 from ...host import blocks
 
-__all__ = ["RECORDING", "SERVERS", "Nginx", "Process", "Server", "Service", "free_port", "snippet"]
+__all__ = ["RECORDING", "SERVERS", "Nginx", "Server", "Service", "snippet", "until"]
 
 RECORDING = CORPUS / "recorded" / "report.jsonl"
 DOCS = ROOT / "docs"
@@ -60,14 +60,22 @@ def until(condition: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-class Process:
-    """A process that leads a group of its own; a context manager, which ends all of it."""
+_Process = TypeVar("_Process", bound="Process")
 
-    def __init__(self, command: list[str], folder: Path, log: Path, **variables: str) -> None:
-        self.log = log
+
+class Process:
+    """A process that listens on a port, and leads a group of its own.
+
+    A context manager, which begins when it listens, and ends all of the group. `log` is the file
+    of what they write.
+    """
+
+    def __init__(self, command: list[str], folder: Path, port: int, **variables: str) -> None:
+        self.port = port
+        self.log = folder / "log"
         environment = {**os.environ, **variables}
         environment["PYTHONPATH"] = os.pathsep.join([str(folder), str(ROOT)])
-        with log.open("ab") as file:
+        with self.log.open("ab") as file:
             self.process = subprocess.Popen(
                 command,
                 stdout=file,
@@ -78,10 +86,31 @@ class Process:
                 start_new_session=True,
             )
 
-    def __enter__(self) -> Any:
+    def __enter__(self: _Process) -> _Process:
+        try:
+            self.start()
+        except BaseException:
+            self.end()
+            raise
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.end()
+
+    def start(self) -> None:
+        """Wait until it listens; RuntimeError if it does not come to that."""
+
+        def listens() -> bool:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"it did not start: {self.log.read_text('utf-8')}")
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+        if not until(listens, 30):
+            raise RuntimeError(f"nobody listens: {self.log.read_text('utf-8')}")
+
+    def end(self) -> None:
+        """Kill what is left of it."""
         if not self.is_gone():
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -95,18 +124,6 @@ class Process:
             return True
         return False
 
-    def wait_for_port(self, port: int) -> None:
-        """Wait until somebody listens there; RuntimeError if it does not come to that."""
-
-        def listens() -> bool:
-            if self.process.poll() is not None:
-                raise RuntimeError(f"it did not start: {self.log.read_text('utf-8')}")
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", port)) == 0
-
-        if not until(listens, 30):
-            raise RuntimeError(f"nobody listens: {self.log.read_text('utf-8')}")
-
 
 class Service(Process):
     """A server that serves the runs of `runs.py`.
@@ -117,18 +134,18 @@ class Service(Process):
     def __init__(
         self, server: Server, folder: Path, *, port: int | None = None, half: int = 838
     ) -> None:
-        self.port = port or free_port()
+        port = port or free_port()
         self._control = free_port()
         folder.mkdir(exist_ok=True)
         shutil.copy(Path(__file__).with_name("runs.py"), folder)
         for name, text in server.files().items():
             # The ports of the page are the usual ones.
-            (folder / name).write_text(text.replace("8000", str(self.port)), "utf-8")
-        command = server.command.replace("PORT", str(self.port)).split()
+            (folder / name).write_text(text.replace("8000", str(port)), "utf-8")
+        command = server.command.replace("PORT", str(port)).split()
         super().__init__(
             [sys.executable, *command],
             folder,
-            folder / "log",
+            port,
             RECORDING=str(RECORDING),
             CONTROL_PORT=str(self._control),
             EVENTS=str(half),
@@ -136,15 +153,14 @@ class Service(Process):
             PYTHONUNBUFFERED="1",
         )
 
-    def __enter__(self) -> "Service":
-        self.wait_for_port(self.port)
+    def start(self) -> None:
+        super().start()
         # The first request starts the port of the gate.
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
             connection.sendall(b"GET /runs/none/events HTTP/1.0\r\nHost: localhost\r\n\r\n")
             head = b"".join(iter(lambda: connection.recv(65536), b""))
         if b" 404 " not in head.partition(b"\r\n")[0]:
             raise RuntimeError(f"no such run, and the answer is {head!r}")
-        return self
 
     def url(self, run: str) -> str:
         return f"http://127.0.0.1:{self.port}/runs/{run}/events"
@@ -162,10 +178,10 @@ class Nginx(Process):
     """
 
     def __init__(self, target: int, folder: Path, page: str = "") -> None:
-        self.port = free_port()
+        port = free_port()
         folder.mkdir(exist_ok=True)
         server = snippet("serving.md", "proxy_pass", "nginx").replace("8000", str(target))
-        server = server.replace("listen 80;", f"listen 127.0.0.1:{self.port};")
+        server = server.replace("listen 80;", f"listen 127.0.0.1:{port};")
         (folder / "page.html").write_text(page, "utf-8")
         server = server.replace(
             "location / {", f"location = /page.html {{ root {folder}; }} location / {{"
@@ -185,19 +201,13 @@ class Nginx(Process):
         super().__init__(
             ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"],
             folder,
-            folder / "log",
+            port,
         )
 
-    def __enter__(self) -> "Nginx":
-        self.wait_for_port(self.port)
-        return self
 
-
-def module(
-    page: str, mark: str, change: Callable[[str], str] = str
-) -> Callable[[], dict[str, str]]:
-    """Return what gives a snippet as the module `service`."""
-    return lambda: {"service.py": change(snippet(page, mark))}
+def module(mark: str) -> Callable[[], dict[str, str]]:
+    """Return what gives a snippet of docs/frameworks.md as the module `service`."""
+    return lambda: {"service.py": snippet("frameworks.md", mark)}
 
 
 def fastapi() -> dict[str, str]:
@@ -246,9 +256,9 @@ settings.configure(SECRET_KEY="gate", ALLOWED_HOSTS=["*"], ROOT_URLCONF="urls")
 UVICORN = "-m uvicorn service:app --port PORT --no-access-log"
 GUNICORN = "-m gunicorn service:app --bind 127.0.0.1:PORT --worker-class gthread --threads 64"
 WAITRESS = "-m waitress --listen 127.0.0.1:PORT --threads 64 --channel-request-lookahead 1"
-ASGI = module("frameworks.md", "web.asgi(")
-WSGI = module("frameworks.md", "web.wsgi(")
-FLASK = module("frameworks.md", "Flask(")
+ASGI = module("web.asgi(")
+WSGI = module("web.wsgi(")
+FLASK = module("Flask(")
 SERVERS = {
     "uvicorn": Server(ASGI, f"{UVICORN} --loop asyncio --http h11"),
     "uvloop": Server(ASGI, f"{UVICORN} --loop uvloop --http httptools"),
@@ -261,10 +271,10 @@ SERVERS = {
         "service.py",
         is_wsgi=True,
     ),
-    "starlette": Server(module("frameworks.md", "Starlette("), UVICORN),
+    "starlette": Server(module("Starlette("), UVICORN),
     "fastapi": Server(fastapi, UVICORN),
     "flask": Server(lambda: {**FLASK(), **gunicorn()}, GUNICORN, is_wsgi=True),
     "django-asgi": Server(lambda: django(is_wsgi=False), UVICORN),
     "django-wsgi": Server(lambda: {**django(is_wsgi=True), **gunicorn()}, GUNICORN, is_wsgi=True),
-    "aiohttp": Server(module("frameworks.md", "aiohttp.web.Application("), "service.py"),
+    "aiohttp": Server(module("aiohttp.web.Application("), "service.py"),
 }
