@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urljoin
 
 from axon_events import EVENT_TYPES, sse, to_json
 from axon_events.client import events
@@ -94,7 +95,7 @@ class Clients:
         return run.stdout.splitlines()
 
     def chromium(self, url: str) -> list[str]:
-        self.browser.open(url.rpartition("/")[0])  # a page of the same origin, be it a 404
+        self.browser.open(urljoin(url, "/none"))  # a page of the same origin, be it a 404
         script = IN_PAGE.replace("URL", repr(url)).replace("KINDS", repr(list(EVENT_TYPES)))
         received: list[str] = self.browser.run(script)
         return received
