@@ -45,6 +45,7 @@ _FRAME: Final = re.compile(
 # At most so many bytes of whole frames are matched together.
 _BATCH_BYTES: Final = 4096
 _BOM: Final = b"\xef\xbb\xbf"
+_NOT_IN_AN_ID: Final = re.compile("[\\r\\n\\0\\ud800-\\udfff]")
 
 
 class Decoder:
@@ -53,40 +54,61 @@ class Decoder:
     It does exactly what the standard says, in time linear in the bytes, and keeps no more than the
     bytes of one frame. It is for one thread at a time.
 
+    - `last_event_id`: the id to begin with, of a client that was here before; empty for none. As an
+      attribute, the id of the last frame that had one, also of a frame without data: what a client
+      sends as `Last-Event-ID`.
     - `max_frame_bytes`: how many bytes, from 1, may come after a blank line, or the start, before
       the next blank line.
-    - `last_event_id`: the id of the last frame that had one, also of a frame without data; what a
-      client sends as `Last-Event-ID`. Empty if there was none.
     - `retry`: the reconnection time in milliseconds that the stream asked for last, or None.
     - `discarded`: after `close`, whether the end of the stream cut off a frame: field lines, or an
       unfinished line that is no comment, followed the last blank line.
 
-    Raises TypeError or ValueError for another `max_frame_bytes`.
+    Raises TypeError or ValueError for another `max_frame_bytes`, and for a `last_event_id` that no
+    frame can have: it is a str without CR, LF, NUL and lone surrogates.
     """
 
-    def __init__(self, *, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
+    def __init__(self, *, last_event_id: str = "", max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
+        if not isinstance(last_event_id, str):
+            raise TypeError(f"last_event_id must be a str, got {type(last_event_id).__name__}")
+        if _NOT_IN_AN_ID.search(last_event_id) is not None:
+            raise ValueError(
+                "last_event_id must be what an id line can hold, without CR, LF, NUL and lone"
+                f" surrogates, got {last_event_id!a:.60}"
+            )
         if not isinstance(max_frame_bytes, int) or isinstance(max_frame_bytes, bool):
             raise TypeError(f"max_frame_bytes must be an int, got {type(max_frame_bytes).__name__}")
         if max_frame_bytes < 1:
             raise ValueError(f"max_frame_bytes must be 1 or more, got {max_frame_bytes}")
         self._max_frame_bytes = max_frame_bytes
-        self.last_event_id = ""
+        self.last_event_id = str.__str__(last_event_id)
         self.retry: int | None = None
         self._fault: ValueError | None = None
-        self._begin_stream()
+        self._is_closed = False
+        self._byte_count = 0  # of all connections
+        self._connect()
 
-    def _begin_stream(self) -> None:
-        """Begin a stream, of the same client if this is not the first one.
+    def reopen(self) -> None:
+        """Begin another connection of the same client, which goes on after `last_event_id`.
+
+        The unfinished frame of the old one is forgotten; `last_event_id` and `retry` are kept.
+        Raises FrameTooLarge if a frame was too large, and RuntimeError after `close`.
+        """
+        self._require_sound()
+        if self._is_closed:
+            raise RuntimeError("the stream has been closed: reopen() first, and close() at last")
+        self._connect()
+
+    def _connect(self) -> None:
+        """Begin a connection.
 
         The standard has all buffers begin empty. As in browsers, the one for the id begins as the
         last event id instead, which a first frame without an id would otherwise reset.
         """
         self.discarded = False
-        self._is_closed = False
         self._is_first_line = True  # which may begin with a byte order mark
         self._after_cr = False  # a line feed that comes next belongs to that carriage return
         self._line = bytearray()  # the beginning of an unfinished line
-        self._bytes_before = 0  # all bytes before this chunk
+        self._bytes_before = 0  # all bytes of the connection before this chunk
         self._frame_bytes = 0  # of these, those since the last blank line
         self._has_fields = False
         self._event = b""
@@ -133,6 +155,7 @@ class Decoder:
             raise TypeError(f"feed takes bytes, got {type(chunk).__name__}")
         chunk = bytes(chunk)
         size = len(chunk)
+        self._byte_count += size
         frame_start = -self._frame_bytes  # before this chunk, if the frame began there
         pos = 0
         if self._after_cr and size:

@@ -3,13 +3,14 @@
 """A wait, in an event loop or a thread, that any thread can end: for the channel and the log."""
 
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["LoopWaiter", "ThreadWaiter"]
+__all__ = ["LoopWaiter", "ThreadWaiter", "Waiters"]
 
 
 class LoopWaiter:
@@ -78,3 +79,46 @@ class ThreadWaiter:
         - `timeout`: at most so many seconds, from 0 to `threading.TIMEOUT_MAX`; None for no limit.
         """
         return self._lock.acquire(timeout=-1 if timeout is None else timeout)
+
+
+class Waiters:
+    """Who waits for the same thing: any number of threads, and of tasks of any number of loops."""
+
+    __slots__ = ("_members",)
+
+    def __init__(self) -> None:
+        self._members: dict[LoopWaiter | ThreadWaiter, None] = {}  # an ordered set
+
+    def add(self, waiter: LoopWaiter | ThreadWaiter) -> None:
+        self._members[waiter] = None
+
+    def remove(self, waiter: LoopWaiter | ThreadWaiter) -> None:
+        """Take it out, if it is still there."""
+        self._members.pop(waiter, None)
+
+    def wake(self) -> None:
+        """End each wait, and take it out; from any thread, and from a signal handler.
+
+        A loop is woken once for all that wait in it: that takes a system call.
+        """
+        waiting: dict[asyncio.AbstractEventLoop, list[LoopWaiter]] = {}
+        for waiter in list(self._members):
+            if isinstance(waiter, LoopWaiter):
+                waiting.setdefault(waiter._loop, []).append(waiter)
+            else:
+                waiter.wake()
+                self.remove(waiter)
+        for loop, waiters in waiting.items():
+            try:
+                loop.call_soon_threadsafe(_resume, waiters)
+            except RuntimeError:
+                if not loop.is_closed():
+                    raise
+            # Only now, so that whoever an error leaves unwoken is woken the next time.
+            for waiter in waiters:
+                self.remove(waiter)
+
+
+def _resume(waiters: Iterable[LoopWaiter]) -> None:
+    for waiter in waiters:
+        waiter.resume()

@@ -2,14 +2,13 @@
 # Copyright (c) 2026 the axon_events authors
 """The replay log: a run's frames, for those who come late and those who come back.
 
-log = ReplayLog(stream_id="run-7", max_bytes=2**20)
-with FlowEmitter(log.append, flow_name="Report", backend="anthropic") as flow: ...
+with ReplayLog(stream_id="run-7", max_bytes=2**20) as log:
+    with FlowEmitter(log.append, flow_name="Report", backend="anthropic") as flow: ...
 
-try:
-    frames = await log.afollow(request.headers.get("Last-Event-ID"))
-except CursorExpired: ...                       # 410
-except CursorUnknown: ...                       # 404
+frames = await log.afollow(last_event_id)       # CursorExpired, CursorUnknown
 async for piece in frames: await response.write(piece)
+
+`web` makes the HTTP answer of it; the errors that it answers are here.
 
 Frames are numbered from 0. Only `append` and `close` change the log, one at a time under its lock.
 Each does so by setting one attribute: `_newest` says how many frames there are and whether more may
@@ -23,21 +22,35 @@ after each id; its oldest entry is for the last frame evicted or, before that, f
 
 A follower that has to wait enters `_waiters`, then looks whether `_newest` is still the same.
 `append` sets `_newest`, then wakes the waiters. So no wake-up is lost: either the follower sees the
-new frame, or `append` sees the waiter.
+new frame, or `append` sees the waiter. `disconnect` and `_disconnects` do the same.
 """
 
 import math
 import re
 import threading
+import time
+import weakref
 from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import Final, NamedTuple, NoReturn
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from ._catalog import Event, FlowExecutionEvent
 from ._checked import U64_MAX, format_int
-from ._wait import LoopWaiter, ThreadWaiter
+from ._wait import LoopWaiter, ThreadWaiter, Waiters
 from .sse import Encoder
 
-__all__ = ["CursorExpired", "CursorUnknown", "ReplayLog"]
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = [
+    "CursorAhead",
+    "CursorExpired",
+    "CursorUnknown",
+    "ReplayLog",
+    "RunLost",
+    "RunUnknown",
+    "StoreUnavailable",
+]
 
 # Followers that catch up get the log in pieces of that size: one more frame may go over it.
 _PIECE_BYTES: Final = 64 * 2**10
@@ -63,6 +76,22 @@ class CursorExpired(LookupError):  # noqa: N818  # named for what it is, like EO
 
 class CursorUnknown(LookupError):  # noqa: N818
     """An id that this run has never given: of another run, from the future, or none at all."""
+
+
+class CursorAhead(CursorUnknown):
+    """A well-formed id of this run, above the last one that it has given so far."""
+
+
+class RunUnknown(CursorUnknown):
+    """A run that a store does not have, or does not have any more."""
+
+
+class RunLost(LookupError):  # noqa: N818
+    """The store has lost events of a run that this follower had been given."""
+
+
+class StoreUnavailable(RuntimeError):  # noqa: N818
+    """The store does not answer, or takes no writes."""
 
 
 class _Newest(NamedTuple):
@@ -94,7 +123,8 @@ class ReplayLog:
     While a limit is exceeded, the oldest frame is evicted; the newest always stays. Beside its
     bytes, a kept frame costs a few hundred bytes.
 
-    Raises TypeError or ValueError for any other value.
+    As a context manager it is closed at the end, so that its followers end even if its producer
+    dies before the first event. Raises TypeError or ValueError for any other value.
     """
 
     def __init__(
@@ -115,7 +145,8 @@ class ReplayLog:
         self._number_after_id = {"": 0}  # of an id, the number of the frame after it
         self._newest = _Newest(0, 0, "", None)
         self._oldest = _Oldest(0, 0, "", "")
-        self._waiters: dict[_Waiter, None] = {}  # an ordered set
+        self._waiters = Waiters()
+        self._disconnects = 0
 
     @classmethod
     def load(cls, events: Iterable[Event], *, stream_id: str | None = None) -> "ReplayLog":
@@ -166,17 +197,38 @@ class ReplayLog:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will be appended any more, after a terminator or `close`.
-
-        If so, and `after(id)` is then empty, a client with that id has everything: status 204 tells
-        an EventSource not to come again.
-        """
+        """Whether nothing will be appended any more, after a terminator or `close`."""
         return self._newest.end is not None
+
+    def disconnect(self) -> None:
+        """End each follower now, as if its connection had been cut; the run goes on.
+
+        For a server that shuts down: clients come back, to it or to another one. From any thread,
+        and from a signal handler.
+        """
+        self._disconnects += 1
+        self._waiters.wake()
+
+    @property
+    def disconnected(self) -> bool:
+        """Whether `disconnect` was called: `web` then tells clients to come again."""
+        return self._disconnects > 0
+
+    def __enter__(self) -> "ReplayLog":
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def _close(self) -> None:
         if self._newest.end is None:
             self._newest = self._newest._replace(end=_CLOSED)
-        self._wake()  # in any case, since an interrupt may have kept `append` from it
+        self._waiters.wake()  # in any case, since an interrupt may have kept `append` from it
 
     def _take(self, event: Event) -> str:
         newest = self._newest
@@ -194,7 +246,7 @@ class ReplayLog:
             kept > self._max_events or newest.bytes - self._oldest.bytes > self._max_bytes
         ):
             self._evict()
-        self._wake()
+        self._waiters.wake()
         return id
 
     def _evict(self) -> None:
@@ -205,12 +257,6 @@ class ReplayLog:
         del self._frames[oldest.number]
         del self._number_after_id[oldest.evicted]
 
-    def _wake(self) -> None:
-        for waiter in list(self._waiters):
-            waiter.wake()
-            # Only now, so that whoever an error leaves unwoken is woken by the next event.
-            self._waiters.pop(waiter, None)
-
     def after(self, id: str | None = None) -> bytes:
         """Return all frames after the one with an id, as they are now; empty if there are none.
 
@@ -219,13 +265,14 @@ class ReplayLog:
         Raises CursorExpired if a frame that was asked for has been evicted: the id of the last
         evicted frame still works, a well-formed one below it does not, and the beginning does not
         once there is one. Raises CursorUnknown if this run never gave the id: it is another run's,
-        one with a stream id where the log has none, or the other way round, malformed, or from the
-        future. Raises TypeError if it is neither a str nor None. The id is found in constant time.
+        one with a stream id where the log has none, or the other way round, or malformed; and
+        CursorAhead, a kind of it, if it is above the last one. Raises TypeError if it is neither a
+        str nor None. The id is found in constant time.
         """
         return self._read(self._number_after(id), id or "", math.inf)[0]
 
     def follow(
-        self, id: str | None = None, *, keep_alive: float | None = 15.0
+        self, id: str | None = None, *, keep_alive: float | None = 15.0, wait: float = 0.0
     ) -> "_ThreadFollower":
         """Return an iterator, for a thread, over the frames after an id until the end of the log.
 
@@ -234,24 +281,33 @@ class ReplayLog:
         - `id`: as for `after`.
         - `keep_alive`: after how many seconds without a frame, above 0, it gives a comment, which
           keeps the connection open; None for never.
+        - `wait`: for how many seconds, from 0, to wait for an id that is ahead of the log: a run
+          that is played again after a crash gets there.
 
-        Each item is one or more whole frames. The call itself raises what `after` raises, and
-        TypeError or ValueError for another `keep_alive`. The iterator raises CursorExpired if its
-        next frame has been evicted, and RuntimeError if another thread waits for an item of it. It
-        goes on after an interrupt, and loses nothing. After `close()` there are no more items; a
-        thread that waits for one is woken.
+        Each item is one or more whole frames. The iterator's `has_all` says whether the log has
+        ended and nothing comes: status 204 tells an EventSource not to come again.
+
+        The call itself raises what `after` raises, and TypeError or ValueError for another
+        `keep_alive` or `wait`. The iterator raises CursorExpired if its next frame has been
+        evicted, and RuntimeError if another thread waits for an item of it. It goes on after an
+        interrupt, and loses nothing. After `close()` there are no more items; a thread that waits
+        for one is woken.
         """
-        return _ThreadFollower(self, id, keep_alive)
+        follower = _ThreadFollower(self, id, keep_alive)
+        follower._begin(_wait_seconds(wait))
+        return follower
 
     async def afollow(
-        self, id: str | None = None, *, keep_alive: float | None = 15.0
+        self, id: str | None = None, *, keep_alive: float | None = 15.0, wait: float = 0.0
     ) -> "_LoopFollower":
-        """Return the same as `follow`, asynchronous, for asyncio; it has `aclose()`.
+        """Return the same as `follow`, asynchronous, for asyncio; it has `aclose()` and `close()`.
 
         Awaiting this call raises what calling `follow` raises. The iterator goes on after a wait
         that was cancelled, and loses nothing.
         """
-        return _LoopFollower(self, id, keep_alive)
+        follower = _LoopFollower(self, id, keep_alive)
+        await follower._begin(_wait_seconds(wait))
+        return follower
 
     def _read(self, number: int, id: str, size: float) -> tuple[bytes, int, str]:
         """Return the frames from that number on, the number after them, and the id of the last.
@@ -289,7 +345,8 @@ class ReplayLog:
             raise self._expired(id)
         newest = self._newest
         last = f"the last one is {_shown(newest.id)}" if newest.total else "the log is empty"
-        raise CursorUnknown(f"this run has not given the id {_shown(id)}: {last}")
+        error = CursorAhead if cursor > (self._cursor(newest.id) or (0, 0)) else CursorUnknown
+        raise error(f"this run has not given the id {_shown(id)}: {last}")
 
     def _cursor(self, id: str) -> tuple[int, int] | None:
         """Return the two numbers of a well-formed id of this log."""
@@ -325,10 +382,37 @@ class _Follower:
     def __init__(self, log: ReplayLog, id: str | None, keep_alive: float | None) -> None:
         self._keep_alive = _seconds(keep_alive)
         self._log = log
-        self._number = log._number_after(id)  # of the next frame
-        self._id = id or ""  # of the last one
+        self._asked = id
+        self._id = id or ""  # of the last frame given
+        self._number = 0  # of the next one
         self._waiter: _Waiter | None = None
         self._is_closed = False
+        self._disconnects = log._disconnects
+
+    @property
+    def has_all(self) -> bool:
+        """Whether the log has ended, and has no frame that this follower has not given."""
+        newest = self._log._newest
+        return newest.end is not None and self._number == newest.total
+
+    def close(self) -> None:
+        """End it, also if it waits; from any thread, or a signal handler. Again, do nothing."""
+        self._is_closed = True
+        if (waiter := self._waiter) is not None:
+            waiter.wake()
+
+    def _has_begun(self, newest: "_Newest", deadline: float) -> bool:
+        """Find its first frame; return False if it may come yet, which `CursorAhead` says."""
+        try:
+            self._number = self._log._number_after(self._asked)
+        except CursorAhead:
+            if newest.end is not None or self._is_over() or time.monotonic() >= deadline:
+                raise
+            return False
+        return True
+
+    def _is_over(self) -> bool:
+        return self._is_closed or self._disconnects != self._log._disconnects
 
     def _next(self) -> "bytes | _Newest":
         """Return the next frames; none at the end; if they have yet to come, the log's new end."""
@@ -337,7 +421,7 @@ class _Follower:
                 "another wait for this follower's next item: call follow once for each who follows"
             )
         newest = self._log._newest
-        if self._is_closed:
+        if self._is_over():
             return b""
         if self._number < newest.total:
             piece, self._number, self._id = self._log._read(self._number, self._id, _PIECE_BYTES)
@@ -347,19 +431,14 @@ class _Follower:
     def _enter(self, waiter: _Waiter, newest: _Newest) -> bool:
         """Begin to wait; return whether to go on, since there is nothing new."""
         self._waiter = waiter
-        self._log._waiters[waiter] = None
-        # Looked at only now that `append` and `_end` see the waiter.
-        return self._log._newest is newest and not self._is_closed
+        self._log._waiters.add(waiter)
+        # Looked at only now that whoever changes them sees the waiter.
+        return self._log._newest is newest and not self._is_over()
 
     def _leave(self, waiter: _Waiter) -> None:
-        self._log._waiters.pop(waiter, None)
+        self._log._waiters.remove(waiter)
         if self._waiter is waiter and not waiter.is_lost:
             self._waiter = None
-
-    def _end(self) -> None:
-        self._is_closed = True
-        if (waiter := self._waiter) is not None:
-            waiter.wake()
 
 
 class _ThreadFollower(_Follower, Iterator[bytes]):
@@ -367,55 +446,99 @@ class _ThreadFollower(_Follower, Iterator[bytes]):
 
     def __next__(self) -> bytes:
         while isinstance(item := self._next(), _Newest):
-            if not self._woken(item):
+            if not self._woken(item, self._keep_alive):
                 return self._log._encoder.keep_alive()
         if item:
             return item
         raise StopIteration
 
-    def _woken(self, newest: _Newest) -> bool:
+    def _begin(self, wait: float) -> None:
+        deadline = time.monotonic() + wait
+        while not self._has_begun(newest := self._log._newest, deadline):
+            self._woken(newest, max(deadline - time.monotonic(), 0))
+
+    def _woken(self, newest: _Newest, timeout: float | None) -> bool:
         """Wait until `_newest` may be another; return False if that took too long."""
         waiter = ThreadWaiter()
         try:
-            return not self._enter(waiter, newest) or waiter.wait(self._keep_alive)
+            return not self._enter(waiter, newest) or waiter.wait(timeout)
         finally:
             self._leave(waiter)
-
-    def close(self) -> None:
-        """End it, also if it waits; from any thread. Does nothing the second time."""
-        self._end()
 
 
 class _LoopFollower(_Follower, AsyncIterator[bytes]):
-    """What `afollow` returns."""
+    """What `afollow` returns.
+
+    It has one timer, which is not cancelled when a wait ends before that: when it rings, it is set
+    again for the wait of then. A timer for each wait costs a third of a delivery.
+    """
+
+    def __init__(self, log: ReplayLog, id: str | None, keep_alive: float | None) -> None:
+        super().__init__(log, id, keep_alive)
+        self._loop: asyncio.AbstractEventLoop | None = None  # looked up for the first wait
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0  # when the wait has taken too long, by the loop's clock
 
     async def __anext__(self) -> bytes:
         while isinstance(item := self._next(), _Newest):
-            if not await self._woken(item):
+            if not await self._woken(item, self._keep_alive):
                 return self._log._encoder.keep_alive()
         if item:
             return item
+        self._stop_timer()
         raise StopAsyncIteration
 
-    async def _woken(self, newest: _Newest) -> bool:
-        """Wait until `_newest` may be another; return False if that took too long."""
-        from asyncio import get_running_loop  # here, since threads do not need it
+    async def _begin(self, wait: float) -> None:
+        deadline = time.monotonic() + wait
+        while not self._has_begun(newest := self._log._newest, deadline):
+            await self._woken(newest, max(deadline - time.monotonic(), 0))
+        self._stop_timer()  # it may be set for later than the first keep-alive
 
-        loop = get_running_loop()
+    async def _woken(self, newest: _Newest, timeout: float | None) -> bool:
+        """Wait until `_newest` may be another; return False if that took too long."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            from asyncio import get_running_loop  # here, since threads do not need it
+
+            loop = self._loop = get_running_loop()
+            self._timer = None
         waiter = LoopWaiter(loop)
-        timer = None
-        if self._keep_alive is not None:
-            timer = loop.call_later(self._keep_alive, waiter.resume, False)
+        if timeout is not None:
+            self._due = loop.time() + timeout
+            if self._timer is None:
+                self._set_timer(loop)
         try:
             return not self._enter(waiter, newest) or await waiter.future
+        except BaseException:  # it may have been the last wait
+            self._stop_timer()
+            raise
         finally:
             self._leave(waiter)
-            if timer is not None:
-                timer.cancel()
+
+    def _set_timer(self, loop: "asyncio.AbstractEventLoop") -> None:
+        # A weak reference, so that a timer keeps nobody who went.
+        self._timer = loop.call_at(self._due, _LoopFollower._ring, weakref.ref(self), loop)
+
+    @staticmethod
+    def _ring(reference: "weakref.ref[_LoopFollower]", loop: "asyncio.AbstractEventLoop") -> None:
+        self = reference()
+        if self is None:
+            return
+        self._timer = None
+        if isinstance(waiter := self._waiter, LoopWaiter):
+            if loop.time() < self._due:
+                self._set_timer(loop)
+            else:
+                waiter.resume(woken=False)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def aclose(self) -> None:
         """End it, also if it waits. Does nothing the second time."""
-        self._end()
+        self.close()
 
 
 def _limit(name: str, value: int | None) -> float:
@@ -431,14 +554,26 @@ def _limit(name: str, value: int | None) -> float:
 def _seconds(keep_alive: float | None) -> float | None:
     if keep_alive is None:
         return None
-    if not isinstance(keep_alive, (int, float)) or isinstance(keep_alive, bool):
-        raise TypeError(
-            f"keep_alive must be an int, a float or None, got {type(keep_alive).__name__}"
-        )
+    _require_number("keep_alive", keep_alive, "an int, a float or None")
     if not keep_alive > 0:  # NaN included
-        given = format_int(keep_alive) if isinstance(keep_alive, int) else keep_alive
-        raise ValueError(f"keep_alive must be above 0, in seconds, got {given}")
+        raise ValueError(f"keep_alive must be above 0, in seconds, got {_number(keep_alive)}")
     return min(keep_alive, threading.TIMEOUT_MAX)
+
+
+def _wait_seconds(wait: float) -> float:
+    _require_number("wait", wait, "an int or a float")
+    if not wait >= 0:  # NaN included
+        raise ValueError(f"wait must be 0 or more, in seconds, got {_number(wait)}")
+    return min(wait, threading.TIMEOUT_MAX)
+
+
+def _require_number(name: str, value: object, expected: str) -> None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{name} must be {expected}, got {type(value).__name__}")
+
+
+def _number(value: float) -> str:
+    return format_int(value) if isinstance(value, int) else str(value)
 
 
 def _shown(id: str) -> str:

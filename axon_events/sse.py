@@ -17,9 +17,12 @@ connections. `read` and `aread` are a Reader for what can be iterated. None of t
 
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from dataclasses import replace
+from json.encoder import encode_basestring as _quote
 from typing import Final
 
 from ._catalog import EVENT_TYPES, Event, StepToken
+from ._checked import U64_MAX
 from ._codec import DecodeError, from_json, to_json
 from ._event_stream import MAX_FRAME_BYTES, Decoder, Frame, FrameTooLarge
 from .order import OrderError, Outcome, StreamChecker, TruncatedStream, checker_of
@@ -64,19 +67,36 @@ class Encoder:
         Lines end in LF. No event fails to encode, in whatever order they come; TypeError is
         raised for anything else.
         """
-        document = to_json(event)  # first, since it refuses what is no event
         if type(event) is StepToken and event.token_index > self._token:
-            self._token = event.token_index
+            self._token = token = event.token_index
             self._since = 0
-            self.last_event_id = f"{self._prefix}{self._token}"
-        else:
-            self._since += 1
-            self.last_event_id = f"{self._prefix}{self._token}.{self._since}"
+            number = f"{token}"
+            self.last_event_id = id = self._prefix + number
+            # Most frames are this one: what `to_json` writes, without a text in between.
+            return (
+                f'id: {id}\nevent: step_token\ndata: {{"kind":"step_token","step_name":'
+                f'{_quote(event.step_name)},"content":{_quote(event.content)}'
+                f',"token_index":{number},"timestamp_ms":{event.timestamp_ms}}}\n\n'
+            ).encode()
+        document = to_json(event)  # first, since it refuses what is no event
+        self._since += 1
+        self.last_event_id = f"{self._prefix}{self._token}.{self._since}"
         return f"id: {self.last_event_id}\nevent: {event.kind}\ndata: {document}\n\n".encode()
 
     def keep_alive(self) -> bytes:
         """Return a comment, which keeps an idle connection open and which receivers skip."""
         return b": keep-alive\n\n"
+
+    def retry(self, ms: int) -> bytes:
+        """Return what tells receivers how long to wait before they connect again.
+
+        - `ms`: in milliseconds, from 0; TypeError or ValueError for anything else.
+        """
+        if not isinstance(ms, int) or isinstance(ms, bool):
+            raise TypeError(f"retry takes an int of milliseconds, got {type(ms).__name__}")
+        if ms < 0:
+            raise ValueError(f"retry takes milliseconds from 0, got {ms}")
+        return b"retry: %d\n\n" % ms
 
 
 class Reader:
@@ -84,6 +104,9 @@ class Reader:
 
     - `check`: whether the events are held against the receiver's invariant; a `StreamChecker` to
       use that one, which then belongs to the reader.
+    - `last_event_id`: the id to go on after, of a client that was here before; empty for a run from
+      its beginning. What only the missed part could tell is then not judged, but the next token
+      must be the one after the id: after `run:17` or `run:17.2`, token 18.
     - `max_frame_bytes`: as of `Decoder`.
 
     Frames that name a kind of the catalog, or no type (`message`), hold events; those of other
@@ -94,15 +117,23 @@ class Reader:
     `kind-mismatch` if its kind is not the one that the frame names; OrderError; FrameTooLarge. So
     does each call after that.
 
-    Raises TypeError or ValueError for another `check` or `max_frame_bytes`.
+    Raises TypeError or ValueError for another `check`, `last_event_id` or `max_frame_bytes`.
     """
 
     def __init__(
-        self, *, check: bool | StreamChecker = True, max_frame_bytes: int = MAX_FRAME_BYTES
+        self,
+        *,
+        check: bool | StreamChecker = True,
+        last_event_id: str = "",
+        max_frame_bytes: int = MAX_FRAME_BYTES,
     ) -> None:
+        self._decoder = Decoder(last_event_id=last_event_id, max_frame_bytes=max_frame_bytes)
+        if check is True and last_event_id:
+            check = StreamChecker(from_start=False, last_token=_token_before(last_event_id))
         self._checker = checker_of(check)
-        self._decoder = Decoder(max_frame_bytes=max_frame_bytes)
         self._terminated = Outcome.OPEN  # how, if there is no checker to tell
+        self._frame_count = 0
+        self._beginning = b""  # of all bytes
 
     @property
     def last_event_id(self) -> str:
@@ -116,6 +147,16 @@ class Reader:
     def retry(self) -> int | None:
         """The milliseconds to wait before connecting again that the stream asked for, or None."""
         return self._decoder.retry
+
+    @property
+    def frame_count(self) -> int:
+        """How many frames came, of whatever type, over all connections."""
+        return self._frame_count
+
+    @property
+    def byte_count(self) -> int:
+        """How many bytes came, over all connections."""
+        return self._decoder._byte_count
 
     @property
     def outcome(self) -> Outcome:
@@ -132,8 +173,16 @@ class Reader:
         Raises what an earlier call has found (see the class), TypeError for anything but bytes,
         and RuntimeError after `close`.
         """
-        events: list[Event] = []
+        return [event for _, event in self.feed_with_ids(chunk)]
+
+    def feed_with_ids(self, chunk: bytes | bytearray | memoryview) -> list[tuple[str, Event]]:
+        """Do what `feed` does, and return each event with the id to go on after it.
+
+        For who keeps with each event where it stands, to begin another Reader there.
+        """
+        events: list[tuple[str, Event]] = []
         for frame in self._decoder._frames(chunk):
+            self._frame_count += 1
             try:
                 event = event_of(frame)
                 if event is None:
@@ -145,7 +194,9 @@ class Reader:
                 break
             if event.is_terminator and self._terminated is Outcome.OPEN:
                 self._terminated = _ENDS[event.kind]
-            events.append(event)
+            events.append((frame.id, event))
+        if not self._frame_count and len(self._beginning) < _MOST_SHOWN:
+            self._beginning += bytes(chunk)[: _MOST_SHOWN - len(self._beginning)]
         return events
 
     def reopen(self) -> None:
@@ -154,10 +205,7 @@ class Reader:
         The unfinished frame of the old one is forgotten; everything else is kept. Raises what an
         earlier call has found, and RuntimeError after `close`.
         """
-        self._decoder._require_sound()
-        if self._decoder._is_closed:
-            raise RuntimeError("the Reader has been closed: reopen() first, and close() at last")
-        self._decoder._begin_stream()
+        self._decoder.reopen()
 
     def close(self) -> None:
         """End the stream for good; again, do the same.
@@ -168,11 +216,27 @@ class Reader:
         self._decoder.close()
         if self._checker is not None:
             for violation in self._checker.close():
+                if self._beginning and not self._frame_count:
+                    message = (
+                        f"{violation.message}; {self.byte_count} bytes came, but not one frame;"
+                        f" they begin with {self._beginning!r}"
+                    )
+                    violation = replace(violation, message=message)
                 self._decoder._fault = TruncatedStream(violation)
         self._decoder._require_sound()
 
 
 _ENDS: Final = {"flow_complete": Outcome.COMPLETED, "flow_error": Outcome.FAILED}
+# So many bytes of what is no event stream are shown.
+_MOST_SHOWN: Final = 40
+_CURSOR: Final = re.compile(r"(?:.*:)?(0|[1-9][0-9]{0,19})(?:\.[0-9]+)?")
+
+
+def _token_before(id: str) -> int | None:
+    """Return the token that a frame with this id has, or comes after; None if it is no cursor."""
+    match = _CURSOR.fullmatch(id)
+    token = None if match is None else int(match[1])
+    return None if token is None or token > U64_MAX else token
 
 
 def event_of(frame: Frame) -> Event | None:
@@ -204,11 +268,13 @@ def read(
 ) -> Iterator[Event]:
     """Return an iterator over the events of an event stream, which reads it chunk by chunk.
 
-    - `chunks`: an iterable of bytes, such as a response, however they are cut.
+    - `chunks`: an iterable of bytes, however they are cut, such as a response of `urllib` or
+      `requests`, or `response.iter_bytes()` of one of `httpx`.
     - `check`, `max_frame_bytes`: as of `Reader`.
 
-    Iterating raises what `Reader` raises, after the events before the fault, without another chunk.
-    Raises TypeError for bytes or text instead of an iterable of bytes, and what `Reader` raises.
+    The events end at the terminator: no chunk is asked for after that, even if the connection stays
+    open. Iterating raises what `Reader` raises, after the events before the fault, without another
+    chunk. Raises TypeError for anything but an iterable of bytes, and what `Reader` raises.
     """
     if isinstance(chunks, (bytes, bytearray, memoryview)):
         raise TypeError(
@@ -216,6 +282,11 @@ def read(
         )
     if isinstance(chunks, str):
         raise TypeError(_TEXT)
+    if not isinstance(chunks, Iterable):
+        raise TypeError(
+            f"read takes an iterable of bytes, got {type(chunks).__name__}:"
+            " of an httpx response, use response.iter_bytes()"
+        )
     return _read(chunks, Reader(check=check, max_frame_bytes=max_frame_bytes))
 
 
@@ -228,6 +299,8 @@ def _read(chunks: Iterable[bytes], reader: Reader) -> Iterator[Event]:
             raise TypeError(_TEXT)
         yield from reader.feed(chunk)
         reader._decoder._require_sound()
+        if reader.outcome is not Outcome.OPEN:
+            break
     reader.close()
 
 
@@ -239,12 +312,15 @@ def aread(
 ) -> AsyncIterator[Event]:
     """Return the same as `read`, asynchronous, for an asynchronous iterable of bytes.
 
+    - `chunks`: such as `response.aiter_bytes()` of `httpx`, or `response.content.iter_any()` of
+      `aiohttp`.
+
     Raises TypeError for anything else as `chunks`, and what `Reader` raises.
     """
     if not isinstance(chunks, AsyncIterable):
         raise TypeError(
-            "aread takes an asynchronous iterable of bytes,"
-            f" got {type(chunks).__name__}: use read for any other iterable"
+            f"aread takes an asynchronous iterable of bytes, got {type(chunks).__name__}: use read"
+            " for any other iterable, response.aiter_bytes() of an httpx response"
         )
     return _aread(chunks, Reader(check=check, max_frame_bytes=max_frame_bytes))
 
@@ -254,4 +330,6 @@ async def _aread(chunks: AsyncIterable[bytes], reader: Reader) -> AsyncIterator[
         for event in reader.feed(chunk):
             yield event
         reader._decoder._require_sound()
+        if reader.outcome is not Outcome.OPEN:
+            break
     reader.close()

@@ -253,6 +253,44 @@ class Decoding(unittest.TestCase):
         with self.assertRaisesRegex(RuntimeError, "^the stream has been closed: feed first"):
             decoder.feed(b"")
 
+    def test_it_goes_on_after_an_id(self) -> None:
+        decoder = Decoder(last_event_id="run:17…")
+        self.assertEqual(decoder.last_event_id, "run:17…")
+        self.assertEqual(decoder.feed(b"data: a\n\n"), [("message", "a", "run:17…")])
+        self.assertEqual(decoder.feed(b"id\ndata: a\n\n"), [("message", "a", "")])
+        self.assertEqual(decoder.last_event_id, "")
+
+    def test_an_id_that_no_frame_can_have(self) -> None:
+        for cls in (Decoder, sse.Reader):
+            for text in ("\n", "1\r\nX: y", "1\0", "\ud83d", "\udfff", "1\n" * 100):
+                with self.subTest(text), self.assertRaises(ValueError) as caught:
+                    cls(last_event_id=text)
+                message = str(caught.exception)
+                start = "last_event_id must be what an id line can hold, without CR, LF, NUL and"
+                self.assertTrue(message.startswith(start), message)
+                self.assertTrue(message.isascii() and message.isprintable() and len(message) < 200)
+            others: list[Any] = [None, 17, b"17"]
+            for other in others:
+                text = f"^last_event_id must be a str, got {type(other).__name__}$"
+                with self.subTest(other), self.assertRaisesRegex(TypeError, text):
+                    cls(last_event_id=other)
+
+    def test_what_another_connection_keeps(self) -> None:
+        decoder = Decoder(max_frame_bytes=30)
+        decoder.feed(b"retry: 5\nid: 1\ndata: a\n\nid: 2\nevent: e\ndata: lost\nda")
+        decoder.reopen()
+        self.assertEqual((decoder.last_event_id, decoder.retry), ("1", 5))
+        frames = decoder.feed(BOM + b"data: b\n\ndata: " + b"x" * 40)
+        self.assertEqual(frames, [("message", "b", "1")])
+        with self.assertRaisesRegex(FrameTooLarge, "begins at byte 12: "):
+            decoder.reopen()
+
+    def test_no_other_connection_after_close(self) -> None:
+        decoder = Decoder()
+        decoder.close()
+        with self.assertRaisesRegex(RuntimeError, r"^the stream has been closed: reopen\(\) first"):
+            decoder.reopen()
+
     def test_another_max_frame_bytes(self) -> None:
         others: list[Any] = [1.0, "1", None, True]
         for cls in (Decoder, sse.Reader):

@@ -36,7 +36,15 @@ from axon_events import (
     to_json,
 )
 from axon_events.emit import FlowEmitter
-from axon_events.replay import CursorExpired, CursorUnknown, ReplayLog
+from axon_events.replay import (
+    CursorAhead,
+    CursorExpired,
+    CursorUnknown,
+    ReplayLog,
+    RunLost,
+    RunUnknown,
+    StoreUnavailable,
+)
 from axon_events.sse import Encoder, Reader
 
 from . import PACKAGE, ROOT, needs, resume
@@ -189,6 +197,14 @@ class Appending(unittest.TestCase):
                 self.assertEqual(log.after(), tokens(2) + tokens(1, 4))
         log.close()
         self.assertTrue(log.ended)
+
+    def test_as_a_context_manager_it_is_closed_at_the_end(self) -> None:
+        with ReplayLog() as log:
+            log.append(token(1))
+        self.assertIs(log.ended, True)
+        with self.assertRaises(ZeroDivisionError), ReplayLog() as log:
+            raise ZeroDivisionError
+        self.assertIs(log.ended, True)
 
     def test_an_emitter_may_have_the_log_as_its_sink(self) -> None:
         log = ReplayLog()
@@ -468,6 +484,18 @@ class After(unittest.TestCase):
             else:
                 self.fail(f"{id} is known")
 
+    def test_the_errors_that_stores_have_as_well(self) -> None:
+        bases = {
+            CursorAhead: CursorUnknown,
+            RunUnknown: CursorUnknown,
+            RunLost: LookupError,
+            StoreUnavailable: RuntimeError,
+        }
+        for error, base in bases.items():
+            self.assertIs(error.__base__, base)
+            again = pickle.loads(pickle.dumps(error("why")))
+            self.assertEqual((type(again), str(again)), (error, "why"))
+
     def test_the_id_is_found_without_a_search(self) -> None:
         # Reading the last of many frames takes as many steps as reading the last of a few.
         steps = []
@@ -690,6 +718,122 @@ class Both:
 
         def rest(self, follower: Any) -> list[bytes]:
             return list(iter(partial(self.item, follower), None))
+
+        def beginning(self, log: ReplayLog, id: str, **options: Any) -> "Future[Any]":
+            """Return a follower, which another thread has to wait for."""
+            raise NotImplementedError
+
+        def begun(self, log: ReplayLog, id: str, before: Callable[[], object]) -> Any:
+            """Return a follower that waits for its id; call a function just before it waits."""
+            with self.before_waiting(before):
+                return self.follow(log, id, wait=PATIENCE)
+
+        def test_an_id_that_is_ahead_is_waited_for(self) -> None:
+            for id, event, prefix in (
+                ("2", token(2), None),
+                ("1.1", START, None),
+                ("r:2", token(2), "r"),
+            ):
+                log = log_of(token(1), stream_id=prefix)
+                follower = self.begun(log, id, partial(log.append, event))
+                log.append(token(3))
+                expected = log.after(id)
+                log.close()
+                self.assertEqual(self.rest(follower), [expected])
+            with self.assertRaises(CursorAhead):
+                self.follow(log_of(token(1)), "2")
+            with self.assertRaises(CursorAhead):
+                self.follow(log_of(token(1)), "2", wait=0.001)
+
+        @needs.threads
+        def test_it_waits_until_the_id_is_there(self) -> None:
+            log = ReplayLog()
+            beginning = self.beginning(log, "3", wait=PATIENCE)
+            for index in (1, 2, 3):
+                self.assertFalse(beginning.done())
+                log.append(token(index))
+            follower = beginning.result(PATIENCE)
+            log.append(END)
+            self.assertEqual(self.rest(follower), [frame("3.1", END)])
+
+        def test_an_id_that_will_never_be_there_is_not_waited_for(self) -> None:
+            acts: list[Callable[[ReplayLog], object]] = [
+                ReplayLog.close,
+                ReplayLog.disconnect,
+                lambda log: log.append(END),
+            ]
+            for act in acts:
+                log = log_of(token(1))
+                with self.assertRaises(CursorAhead):
+                    self.begun(log, "2", partial(act, log))
+            log = log_of(token(1), END)
+            with self.assertRaises(CursorAhead):
+                self.follow(log, "2", wait=PATIENCE)
+            # Passed over: the run goes another way this time.
+            log = log_of(token(1))
+            with self.assertRaises(CursorUnknown) as caught:
+                self.begun(log, "2", partial(log.append, token(3)))
+            self.assertNotIsInstance(caught.exception, CursorAhead)
+            for other in ("x", "r:2", "0.1"):
+                with self.assertRaises(CursorUnknown) as caught:
+                    self.follow(log, other, wait=PATIENCE)
+                self.assertNotIsInstance(caught.exception, CursorAhead)
+
+        def test_wait_is_a_number_of_seconds_from_0(self) -> None:
+            log = log_of(token(1))
+            for other in ("1", True, None):
+                with self.assertRaises(TypeError) as caught:
+                    self.follow(log, wait=other)
+                self.assertEqual(
+                    str(caught.exception),
+                    f"wait must be an int or a float, got {type(other).__name__}",
+                )
+            for value, text in ((-1, "-1"), (-0.5, "-0.5"), (math.nan, "nan")):
+                with self.assertRaises(ValueError) as value_error:
+                    self.follow(log, wait=value)
+                self.assertEqual(
+                    str(value_error.exception), f"wait must be 0 or more, in seconds, got {text}"
+                )
+            for value in (0, 1, math.inf, 10**400):
+                self.close(self.follow(log, wait=value))
+
+        def test_has_all(self) -> None:
+            log = log_of(token(1))
+            follower = self.follow(log, "1")
+            self.assertIs(follower.has_all, False)
+            log.append(END)
+            self.assertIs(follower.has_all, False)
+            self.assertIs(self.follow(log, "1").has_all, False)
+            self.assertIs(self.follow(log, "1.1").has_all, True)
+            self.assertEqual(self.item(follower), frame("1.1", END))
+            self.assertIs(follower.has_all, True)
+            log = ReplayLog()
+            self.assertIs(self.follow(log).has_all, False)
+            log.close()
+            self.assertIs(self.follow(log).has_all, True)
+
+        def test_disconnect_ends_each_follower_and_not_the_run(self) -> None:
+            log = log_of(token(1), token(2))
+            follower, unused = self.follow(log, "1"), self.follow(log)
+            self.assertEqual(self.item(follower), tokens(1, 2))
+            self.assertIs(log.disconnected, False)
+            with self.before_waiting(log.disconnect):
+                self.assertIsNone(self.item(follower))
+            self.assertIs(log.disconnected, True)
+            log.append(token(3))
+            self.assertEqual((self.rest(follower), self.rest(unused)), ([], []))
+            self.assertIs(follower.has_all, False)
+            again = self.follow(log, "2")
+            self.assertEqual(self.item(again), tokens(1, 3))
+            log.disconnect()
+            self.assertIsNone(self.item(again))
+
+        @needs.threads
+        def test_disconnecting_wakes_one_that_waits(self) -> None:
+            log = ReplayLog()
+            waiting = self.waiting(self.follow(log, keep_alive=None))
+            log.disconnect()
+            self.assertIsNone(waiting.result(PATIENCE))
 
         def test_catch_up_then_live_until_the_terminator(self) -> None:
             log = log_of(token(1), token(2))
@@ -920,6 +1064,12 @@ class InAThread(Both.Following):
         self.assertTrue(Watched.waits.wait(PATIENCE))
         return waiting
 
+    def beginning(self, log: ReplayLog, id: str, **options: Any) -> "Future[Any]":
+        Watched.waits.clear()
+        beginning = background(partial(log.follow, id, **options))
+        self.assertTrue(Watched.waits.wait(PATIENCE))
+        return beginning
+
     def before_waiting(self, hook: Callable[[], object]) -> AbstractContextManager[object]:
         Watched.hooks.append(hook)
         return ExitStack()
@@ -1035,6 +1185,19 @@ class InALoop(Both.Following):
         self.assertTrue(waits.wait(PATIENCE))
         return waiting
 
+    def beginning(self, log: ReplayLog, id: str, **options: Any) -> "Future[Any]":
+        waits = threading.Event()
+
+        async def begin() -> Any:
+            task = asyncio.ensure_future(log.afollow(id, **options))
+            await asyncio.sleep(0)
+            waits.set()
+            return await task
+
+        beginning = background(lambda: self.loop.run_until_complete(begin()))
+        self.assertTrue(waits.wait(PATIENCE))
+        return beginning
+
     def before_waiting(self, hook: Callable[[], object]) -> AbstractContextManager[object]:
         create_future = self.loop.create_future
         hooks = [hook]
@@ -1057,22 +1220,23 @@ class InALoop(Both.Following):
 
         run(main())
 
-    def test_it_waits_once_for_each_frame_and_as_long_as_asked(self) -> None:
+    def test_it_waits_once_for_each_frame_and_has_one_timer(self) -> None:
         async def main(options: Any, timeouts: list[float]) -> None:
             log = ReplayLog()
             loop = asyncio.get_running_loop()
             timers: list[asyncio.TimerHandle] = []
             delays: list[float] = []
-            call_later = loop.call_later
+            call_at = loop.call_at
 
-            def watched(delay: float, *args: Any, **more: Any) -> asyncio.TimerHandle:
-                delays.append(delay)
-                timers.append(call_later(delay, *args, **more))
+            def watched(when: float, *args: Any, **more: Any) -> asyncio.TimerHandle:
+                delays.append(when - 1000)
+                timers.append(call_at(when, *args, **more))
                 return timers[-1]
 
             follower = await log.afollow(**options)
             with (
-                mock.patch.object(loop, "call_later", watched),
+                mock.patch.object(loop, "time", return_value=1000.0),
+                mock.patch.object(loop, "call_at", watched),
                 mock.patch.object(loop, "create_future", side_effect=loop.create_future) as futures,
             ):
                 for index in range(1, 6):
@@ -1080,15 +1244,75 @@ class InALoop(Both.Following):
                     await asyncio.sleep(0)
                     log.append(token(index))
                     self.assertEqual(await item, tokens(1, index))
-            self.assertEqual(delays, timeouts * 5)
-            self.assertEqual(futures.call_count, 5)
+                self.assertEqual(delays, timeouts)
+                self.assertEqual(futures.call_count, 5)
+                log.close()
+                self.assertEqual(await listed(follower), [])
             self.assertTrue(all(timer.cancelled() for timer in timers))
-            await follower.aclose()
 
         run(main({}, [15.0]))
         run(main({"keep_alive": None}, []))
         run(main({"keep_alive": 7}, [7]))
         run(main({"keep_alive": 10**400}, [threading.TIMEOUT_MAX]))
+
+    def test_a_keep_alive_comes_so_long_after_the_last_frame(self) -> None:
+        # The loop's clock stands still but for what is added here.
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            now = [loop.time()]
+            log = ReplayLog()
+            follower = await log.afollow(keep_alive=10)
+
+            async def waiting() -> "asyncio.Future[bytes]":
+                item = asyncio.ensure_future(follower.__anext__())
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                return item
+
+            with mock.patch.object(loop, "time", side_effect=lambda: now[0]):
+                item = await waiting()
+                now[0] += 9
+                log.append(token(1))
+                self.assertEqual(await item, tokens(1))
+                item = await waiting()
+                for seconds in (2, 7):  # 11 and 18 after the start: the timer has rung once
+                    now[0] += seconds
+                    for _ in range(3):
+                        await asyncio.sleep(0)
+                    self.assertFalse(item.done())
+                now[0] += 1
+                self.assertEqual(await item, KEEP_ALIVE)
+                item = await waiting()
+                now[0] += 9
+                log.append(token(2))
+                self.assertEqual(await item, tokens(1, 2))
+                now[0] += 2  # it rings while nobody waits
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                item = await waiting()
+                now[0] += 9
+                await asyncio.sleep(0)
+                self.assertFalse(item.done())
+                now[0] += 1
+                self.assertEqual(await item, KEEP_ALIVE)
+
+        run(main())
+
+    def test_a_timer_keeps_nobody_who_went(self) -> None:
+        async def main() -> None:
+            follower = await log_of(token(1)).afollow(keep_alive=0.001)
+            items = [await anext(follower), await anext(follower)]
+            self.assertEqual(items, [tokens(1), KEEP_ALIVE])
+            item = asyncio.ensure_future(follower.__anext__())
+            await asyncio.sleep(0)
+            follower._log.append(token(2))
+            await item
+            gone = weakref.ref(follower)
+            del follower, item
+            collect(until=lambda: gone() is None)
+            await asyncio.sleep(0.002)  # the timer rings for nobody
+
+        run(main())
 
     def test_closing_wakes_a_task_that_waits(self) -> None:
         async def main() -> None:
@@ -1232,7 +1456,8 @@ async def produced(log: ReplayLog, count: int, rng: random.Random) -> None:
 
 class Many(unittest.TestCase):
     def test_each_event_is_encoded_once(self) -> None:
-        with mock.patch.object(sse, "to_json", side_effect=to_json) as encoded:
+        encode = sse.Encoder.encode
+        with mock.patch.object(sse.Encoder, "encode", autospec=True, side_effect=encode) as encoded:
             log = log_of(*map(token, range(1, 11)))
             followers = [log.follow() for _ in range(5)]
             for follower in followers:

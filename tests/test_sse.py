@@ -158,6 +158,19 @@ class Encoding(unittest.TestCase):
         self.assertEqual(encoder.last_event_id, "0.1")
         self.assertEqual(sse_model.decode(encoder.keep_alive()), ([], "", None, False))
 
+    def test_how_long_to_wait(self) -> None:
+        for ms in (0, 1, 500, 10**17):
+            frame = sse.Encoder().retry(ms)
+            self.assertEqual(frame, f"retry: {ms}\n\n".encode())
+            self.assertEqual(sse_model.decode(frame), ([], "", ms, False))
+        others: list[Any] = [None, "5", 0.5, True]
+        for other in others:
+            text = f"^retry takes an int of milliseconds, got {type(other).__name__}$"
+            with self.subTest(other), self.assertRaisesRegex(TypeError, text):
+                sse.Encoder().retry(other)
+        with self.assertRaisesRegex(ValueError, "^retry takes milliseconds from 0, got -1$"):
+            sse.Encoder().retry(-1)
+
     def test_another_stream_id(self) -> None:
         for text in ("", " ", "a b", "a\n", "\n", "é", "a\x7f", "\x00", "a\x1f", "😀", "a\u2028"):
             with self.subTest(text), self.assertRaises(ValueError) as caught:
@@ -396,7 +409,7 @@ class Reading(unittest.TestCase):
         reader.close()
         with self.assertRaisesRegex(RuntimeError, "^the stream has been closed: feed first"):
             reader.feed(b"")
-        with self.assertRaisesRegex(RuntimeError, "^the Reader has been closed: reopen.* last$"):
+        with self.assertRaisesRegex(RuntimeError, "^the stream has been closed: reopen.* last$"):
             reader.reopen()
         self.assertIs(reader.outcome, Outcome.COMPLETED)
 
@@ -404,6 +417,143 @@ class Reading(unittest.TestCase):
         reader = sse.Reader(check=False)
         self.assertEqual(reader.feed(b"id: 8\ndata: nonsense\n\nid: 9\nretry: 1\n\n"), [])
         self.assertEqual((reader.last_event_id, reader.retry), ("", None))
+
+    def test_ids_come_with_their_events(self) -> None:
+        frames = frames_of(FLOW)
+        stream = b": hello\n\n" + b"".join(frames) + b"event: ping\ndata: x\n\n"
+        for step in (1, 7, len(stream)):
+            reader = sse.Reader()
+            found = []
+            for at in range(0, len(stream), step):
+                found += reader.feed_with_ids(stream[at : at + step])
+            self.assertEqual(found, list(zip(IDS, FLOW, strict=True)))
+            # Each is the place to go on from.
+            for number, (id, _) in enumerate(found):
+                later = sse.Reader(last_event_id=id)
+                self.assertEqual(later.feed(b"".join(frames[number + 1 :])), [*FLOW[number + 1 :]])
+
+    def test_frames_and_bytes_are_counted_over_all_connections(self) -> None:
+        frames = frames_of(FLOW)
+        reader = sse.Reader()
+        self.assertEqual((reader.frame_count, reader.byte_count), (0, 0))
+        reader.feed(b": hello\n\nretry: 5\n\nid: 0\n\n")
+        self.assertEqual((reader.frame_count, reader.byte_count), (0, 26))
+        reader.feed(memoryview(frames[0] + b"event: ping\ndata\n\n"))
+        self.assertEqual(reader.frame_count, 2)
+        reader.feed(b"event: half\n")
+        reader.reopen()
+        reader.feed(frames[1])
+        self.assertEqual(reader.frame_count, 3)
+        self.assertEqual(reader.byte_count, 26 + len(frames[0] + frames[1]) + 18 + 12)
+
+
+class Resumed(unittest.TestCase):
+    """A reader that begins in the middle of a run."""
+
+    def judged(self, last_event_id: str, *events: Event, **options: Any) -> list[str]:
+        """Return the rules that are broken by these events after that id, before any end."""
+        reader = sse.Reader(last_event_id=last_event_id, **options)
+        self.assertEqual(reader.last_event_id, last_event_id)
+        reader.feed(b"".join(b"data: %s\n\n" % to_json(event).encode() for event in events))
+        try:
+            reader.feed(b"")
+        except OrderError as error:
+            return [error.violation.rule.value]
+        return []
+
+    def test_the_seam_is_judged(self) -> None:
+        for id, next_token in (
+            *(("17", 18), ("17.2", 18), ("0.1", 1), ("run:17", 18), ("run:17.2", 18)),
+            *(("a:b:3", 4), (":3", 4), ("1:2", 3), (f"{U64_MAX - 1}", U64_MAX)),
+        ):
+            for index in {0, next_token - 1, next_token, next_token + 1, U64_MAX}:
+                if not 0 <= index <= U64_MAX:
+                    continue
+                with self.subTest(id, index=index):
+                    expected = [] if index == next_token else ["token-gap"]
+                    if index < next_token:
+                        expected = ["token-repeated"]
+                    self.assertEqual(self.judged(id, StepToken("A", "x", index, 0)), expected)
+
+    def test_an_id_that_is_no_cursor_says_nothing_of_the_tokens(self) -> None:
+        for id in (
+            *("x", "17:", "17:x", "17.", ".5", "-17", "+17", "017", " 17", "17 ", "1_7", "17.2.1"),
+            *("\u0661\u0667", "²", f"{U64_MAX + 1}", "9" * 5000),
+        ):
+            for index in (1, 18, 5, U64_MAX):
+                with self.subTest(f"{id:.20}", index=index):
+                    self.assertEqual(self.judged(id, StepToken("A", "x", index, 0)), [])
+
+    def test_what_the_missed_beginning_could_tell_is_not_judged(self) -> None:
+        self.assertEqual(self.judged("2", *FLOW[4:]), [])
+        self.assertEqual(self.judged("2.1", FLOW[5]), [])
+        self.assertEqual(self.judged("1", FLOW[3], FLOW[4], FLOW[4]), ["step-not-open"])
+        reader = sse.Reader(last_event_id="2.1")
+        with self.assertRaises(TruncatedStream):
+            reader.close()
+
+    def test_a_server_that_begins_again(self) -> None:
+        self.assertEqual(self.judged("2", *FLOW), [])
+
+    def test_a_checker_of_ones_own_is_used_as_it_is(self) -> None:
+        token = StepToken("A", "x", 40, 0)
+        self.assertEqual(self.judged("17", token, check=StreamChecker()), ["flow-not-started"])
+        joined = StreamChecker(from_start=False, last_token=39)
+        self.assertEqual(self.judged("17", token, check=joined), [])
+        self.assertEqual(self.judged("17", token, token, check=False), [])
+
+
+class NoEventStream(unittest.TestCase):
+    """Where bytes came but not one frame, the error at the end shows how they began."""
+
+    def said(self, stream: bytes) -> str:
+        """Return what the error at the end of this stream says."""
+        reader = sse.Reader()
+        for at in range(0, len(stream), 7):
+            reader.feed(stream[at : at + 7])
+        with self.assertRaises(TruncatedStream) as caught:
+            reader.close()
+        error = caught.exception
+        self.assertEqual(str(pickle.loads(pickle.dumps(error))), str(error))
+        self.assertIs(error.violation.rule, Rule.NOT_TERMINATED)
+        self.assertTrue(str(error).isprintable(), str(error))
+        self.assertLess(len(str(error)), 500)
+        return str(error)
+
+    def test_a_page(self) -> None:
+        page = b"<!DOCTYPE html>\n<title>Sign in</title>" + b"<p>" * 1000
+        said = self.said(page)
+        self.assertIn(f"; {len(page)} bytes came, but not one frame; they begin with b'<!D", said)
+        self.assertTrue(said.endswith(repr(page[:40])), said)
+
+    def test_compressed_bytes(self) -> None:
+        self.assertIn(
+            r"; they begin with b'\x1f\x8b\x08\xff\xff", self.said(b"\x1f\x8b\x08" + b"\xff" * 99)
+        )
+
+    def test_comments_are_no_frames(self) -> None:
+        said = self.said(b": ok\n\n")
+        self.assertTrue(
+            said.endswith(r"; 6 bytes came, but not one frame; they begin with b': ok\n\n'")
+        )
+
+    def test_not_where_nothing_or_a_frame_came(self) -> None:
+        for chunk in (
+            b"",
+            b"data: x",
+            frames_of(FLOW)[0],
+            b"x" * 99 + b"\n\nevent: ping\ndata\n\n",
+        ):
+            with self.subTest(chunk):
+                self.assertEqual("begin" in self.said(chunk), chunk == b"data: x")
+
+    def test_the_first_connection_is_the_one_that_is_shown(self) -> None:
+        reader = sse.Reader()
+        reader.feed(b"<html>")
+        reader.reopen()
+        reader.feed(b"y" * 50)
+        with self.assertRaisesRegex(TruncatedStream, "; 56 bytes came.* b'<html>y{34}'$"):
+            reader.close()
 
 
 class Reopened(unittest.TestCase):
@@ -569,6 +719,27 @@ class Iterated(unittest.TestCase):
             read(Pulled(frames_of(FLOW[:3])), events, check=False)
             self.assertEqual(events, list(FLOW[:3]))
 
+    @needs.asyncio_run
+    def test_nothing_is_asked_for_after_the_terminator(self) -> None:
+        frames = frames_of(FLOW)
+        for read in READS:
+            for check in (True, False):
+                for last in (frames[5], frames[5] + b": bye\n\nid: 9\ndata: half"):
+                    events: list[Event] = []
+                    chunks = Pulled([*frames[:5], last, b"", b"data: x\n\n"])
+                    read(chunks, events, check=check)
+                    self.assertEqual((events, chunks.count), (list(FLOW), 6))
+
+    @needs.asyncio_run
+    def test_what_came_with_the_terminator_is_judged(self) -> None:
+        frames = frames_of(FLOW)
+        for read in READS:
+            for more, fault in ((frames[5], OrderError), (b"data: x\n\n", DecodeError)):
+                events: list[Event] = []
+                with self.assertRaises(fault):
+                    read(Pulled([*frames[:5], frames[5] + more]), events)
+                self.assertEqual(events, list(FLOW))
+
     def test_text_is_told_by_what_is_given(self) -> None:
         text: Any = io.TextIOWrapper(io.BytesIO(frames_of(FLOW[:3])[0]))
         message = "^read takes an iterable of bytes, got text: open a file in binary mode$"
@@ -591,10 +762,15 @@ class Iterated(unittest.TestCase):
             message = f"^read takes an iterable of bytes, got {text}$"
             with self.subTest(message), self.assertRaisesRegex(TypeError, message):
                 sse.read(chunks)
+        for chunks in (None, Pulled([]).__aiter__()):  # as is an httpx.Response
+            name = type(chunks).__name__
+            text = rf"bytes, got {name}: of an httpx response, use response.iter_bytes\(\)$"
+            with self.subTest(name), self.assertRaisesRegex(TypeError, text):
+                sse.read(chunks)
         for chunks in (b"data: x\n\n", "data: x\n\n", [b"data: x\n\n"], None):
             name = type(chunks).__name__
-            got = f"got {name}: use read for any other iterable"
-            text = f"^aread takes an asynchronous iterable of bytes, {got}$"
+            got = rf"got {name}: use read for any other iterable, response.aiter_bytes\(\) of an"
+            text = f"^aread takes an asynchronous iterable of bytes, {got} httpx response$"
             with self.subTest(type(chunks)), self.assertRaisesRegex(TypeError, text):
                 sse.aread(chunks)
         for call in (sse.read, sse.aread):

@@ -3,13 +3,15 @@
 """Waiting in a loop and in a thread; the channel and the replay log use it in earnest."""
 
 import asyncio
+import itertools
 import threading
 import unittest
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from unittest import mock
 
-from axon_events._wait import LoopWaiter, ThreadWaiter
+from axon_events._wait import LoopWaiter, ThreadWaiter, Waiters
 
 from . import needs
 from .threads import PATIENCE, join, run, started
@@ -91,6 +93,63 @@ class InALoop(unittest.TestCase):
                 ):
                     waiter.wake()
             waiter.wake()
+            self.assertIs(await waiter.future, True)
+
+        run(main())
+
+
+@needs.asyncio_run
+class Several(unittest.TestCase):
+    def test_all_are_woken_each_loop_once(self) -> None:
+        loops = asyncio.new_event_loop(), asyncio.new_event_loop()
+        waiters = Waiters()
+        members = [[LoopWaiter(loop) for _ in range(3)] for loop in loops]
+        thread = ThreadWaiter()
+        waiters.add(thread)
+        for waiter in itertools.chain(*members):
+            waiters.add(waiter)
+        gone = members[0].pop()
+        waiters.remove(gone)
+        waiters.remove(gone)
+        with ExitStack() as stack:
+            calls = [
+                stack.enter_context(
+                    mock.patch.object(
+                        loop, "call_soon_threadsafe", side_effect=loop.call_soon_threadsafe
+                    )
+                )
+                for loop in loops
+            ]
+            waiters.wake()
+            waiters.wake()
+        self.assertEqual([call.call_count for call in calls], [1, 1])
+        self.assertIs(thread.wait(0), True)
+        for loop, waiting in zip(loops, members, strict=True):
+            for waiter in waiting:
+                self.assertIs(loop.run_until_complete(waiter.future), True)
+            loop.close()
+        self.assertFalse(gone.future.done())
+
+    def test_those_of_a_closed_loop_go(self) -> None:
+        loop = asyncio.new_event_loop()
+        waiters = Waiters()
+        waiters.add(LoopWaiter(loop))
+        loop.close()
+        waiters.wake()
+
+    def test_whoever_an_error_leaves_unwoken_is_woken_the_next_time(self) -> None:
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            waiters = Waiters()
+            waiter = LoopWaiter(loop)
+            waiters.add(waiter)
+            for error in (RuntimeError, RecursionError):
+                with (
+                    mock.patch.object(loop, "call_soon_threadsafe", side_effect=error),
+                    self.assertRaises(error),
+                ):
+                    waiters.wake()
+            waiters.wake()
             self.assertIs(await waiter.future, True)
 
         run(main())
