@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import race
-from .__main__ import ROOT, heading
 from .serving_apps import CONTESTANTS, EVENTS_PER_SECOND
 
 # How long a server may go on delivering after the time of the run.
@@ -32,6 +31,7 @@ DRAIN_SECONDS = 10
 
 _TOKEN = re.compile(rb'"content":"(\d+)","token_index":(\d+),')
 _OPEN_FILES = 8_000
+_PACKAGES = ["fastapi", "httptools", "pydantic", "sse-starlette", "starlette", "uvicorn", "uvloop"]
 
 
 class Case(NamedTuple):
@@ -104,7 +104,7 @@ def _server(name: str, runs: int, events: int) -> Iterator[tuple["subprocess.Pop
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        cwd=ROOT,
+        cwd=race.ROOT,
     )
     with process:
         assert process.stdin is not None
@@ -243,14 +243,14 @@ def main() -> None:
     if hard != resource.RLIM_INFINITY and hard < _OPEN_FILES:
         sys.exit(f"expected a limit of {_OPEN_FILES} open files or more, got {hard}: ulimit -Hn")
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, hard))
-    heading()
+    race.print_versions(_PACKAGES)
     for case in QUICK_CASES if quick else CASES:
         results: dict[str, list[Figures]] = {name: [] for name in CONTESTANTS}
         for _ in range(1 if quick else 3):
             for name, rounds in results.items():
                 rounds.append(measure(case, name, 3 if quick else 10))
         _print(case, results)
-    race.summary()
+    race.print_aims()
 
 
 if __name__ == "__main__":
