@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 import uvicorn  # pyright: ignore[reportMissingImports]
 import uvloop  # pyright: ignore[reportMissingImports]
 
-from axon_events import FlowComplete, StepToken
+from axon_events import Event, FlowComplete, StepToken
 from axon_events.replay import ReplayLog
 
 EVENTS_PER_SECOND = 100
@@ -84,7 +84,7 @@ def _streaming_response(runs: int) -> Contestant:
     logs = [ReplayLog() for _ in range(runs)]
 
     @app.get("/{run}")  # type: ignore[untyped-decorator]  # unknown to the type checkers
-    async def stream(run: int, request: Request) -> StreamingResponse:  # type: ignore[valid-type]
+    async def stream(run: int, request: Request) -> StreamingResponse:
         answer = await aresponse(logs[run], last_event_id(request.headers))
         return StreamingResponse(answer.body, answer.status, answer.headers)
 
@@ -100,15 +100,17 @@ def _queues(runs: int) -> Contestant:
     )
 
     # Not those of `models`, which imports far more than such a server would.
-    token, complete = (
-        pydantic.create_model(
+    def model(cls: type[Event]) -> Any:
+        fields: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(cls)}
+        return pydantic.create_model(
             cls.__name__,
             __config__=pydantic.ConfigDict(frozen=True),
-            kind=(Literal[cls.kind], cls.kind),
-            **{field.name: field.type for field in dataclasses.fields(cls)},
+            kind=(Literal[cls.kind], cls.kind),  # pyright: ignore[reportInvalidTypeForm]
+            **fields,
         )
-        for cls in (StepToken, FlowComplete)
-    )
+
+    token = model(StepToken)
+    complete = model(FlowComplete)
     app = _fastapi()
     queues: list[set[asyncio.Queue[Any]]] = [set() for _ in range(runs)]
 
@@ -124,7 +126,7 @@ def _queues(runs: int) -> Contestant:
             queues[run].discard(queue)
 
     @app.get("/{run}")  # type: ignore[untyped-decorator]
-    async def stream(run: int) -> EventSourceResponse:  # type: ignore[valid-type]
+    async def stream(run: int) -> EventSourceResponse:
         queue: asyncio.Queue[Any] = asyncio.Queue()
         queues[run].add(queue)
         return EventSourceResponse(frames(run, queue))
