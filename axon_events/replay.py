@@ -517,7 +517,8 @@ class _LoopFollower(_Follower, AsyncIterator[bytes]):
 
     def _set_timer(self, loop: "asyncio.AbstractEventLoop") -> None:
         # A weak reference, so that a timer keeps nobody who went.
-        self._timer = loop.call_at(self._due, _LoopFollower._ring, weakref.ref(self), loop)
+        reference: weakref.ref[_LoopFollower] = weakref.ref(self)
+        self._timer = loop.call_at(self._due, _LoopFollower._ring, reference, loop)
 
     @staticmethod
     def _ring(reference: "weakref.ref[_LoopFollower]", loop: "asyncio.AbstractEventLoop") -> None:
