@@ -375,8 +375,9 @@ def asgi(
     """Return an application of ASGI that answers each request with `aresponse`.
 
     - `find`: is given a request's scope, and returns its log, or None if there is no such run. It
-      may be a coroutine function, which is cancelled if the client leaves meanwhile. What it raises
-      goes to the server, except the errors of `replay`, which are answered.
+      may be a coroutine function, which is cancelled if the client leaves meanwhile, or by
+      `disconnect`. What it raises goes to the server, except the errors of `replay`, which are
+      answered.
     - `retry_ms`, `keep_alive`, `wait`: as for `aresponse`.
 
     A client that leaves is noticed at once, also where the server lets the application go on
@@ -527,7 +528,9 @@ def wsgi(
     - `retry_ms`, `keep_alive`, `wait`: as for `response`.
 
     Each client that follows a run has a thread of the server. A client that has left is noticed by
-    the second write after that, so at worst after two times `keep_alive`. `disconnect()`, from any
+    the second write after that, so at worst after two times `keep_alive`; with waitress by the
+    third, or the first where `channel_request_lookahead` is 1. The head leaves with the first
+    piece: with a `retry_ms` at once, else with a frame or a keep-alive. `disconnect()`, from any
     thread or signal handler, ends all answers, and has clients come again from then on. Raises
     TypeError or ValueError for another `retry_ms`.
     """
