@@ -342,7 +342,7 @@ def last_event_id(source: Any) -> str:
     was sent several times is joined by commas, as proxies do (RFC 9110, 5.3), which is no id of
     any run. Raises TypeError for anything else, such as a whole request.
     """
-    if not hasattr(source, "items"):
+    if not hasattr(source, "items") or hasattr(source, "headers"):  # a request may be a mapping
         raise TypeError(
             "last_event_id takes a scope, an environ or headers (of a request: its scope, environ"
             f" or headers), got {type(source).__name__}"

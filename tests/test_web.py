@@ -19,7 +19,7 @@ import unittest
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from socketserver import ThreadingMixIn
-from typing import Any
+from typing import Any, ClassVar
 from unittest import mock
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.validate import validator
@@ -350,6 +350,13 @@ class LastEventId(unittest.TestCase):
             "last_event_id takes a scope, an environ or headers (of a request: its scope, environ"
             " or headers), got object",
         )
+
+    def test_a_request_that_is_a_mapping_is_none_of_them(self) -> None:
+        class Request(dict[str, Any]):
+            headers: ClassVar = {"Last-Event-ID": "17"}
+
+        with self.assertRaisesRegex(TypeError, ", got Request$"):
+            web.last_event_id(Request())
 
 
 Message = MutableMapping[str, Any]
