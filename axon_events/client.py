@@ -31,11 +31,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from email.utils import mktime_tz, parsedate_tz
-from http.client import HTTPException, InvalidURL
+from http.client import HTTPException
 from time import sleep, time
 from typing import Any, Final, Protocol
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from ._catalog import Event
 from .order import Outcome, StreamChecker
@@ -90,9 +91,9 @@ class Session:
       accepted body, to raise the error of the last one.
     - `random`: returns a number from 0 to 1, by which the waits of many clients differ.
 
-    A fault ends the session, and each later call raises it again: Refused; DecodeError, OrderError
-    and FrameTooLarge, as of `sse.Reader`, by the call after the one that returned the events before
-    the fault; and the error after which it gave up.
+    A fault ends the session, and each later call raises it again: Refused; the error after which it
+    gave up; and DecodeError, OrderError and FrameTooLarge as of `sse.Reader`: `feed` returns the
+    events before the fault, and the next call raises it.
 
     Raises TypeError or ValueError for another `check`, `last_event_id` or `give_up`.
     """
@@ -299,8 +300,9 @@ def events(
 ) -> "_Events":
     """Return an iterator over the events of a run, which asks a server for them, again if need be.
 
-    - `url`: of `http:` or `https:`. Redirects are followed.
-    - `headers`: more of them to send, such as `Authorization`.
+    - `url`: of `http:` or `https:`, in ASCII. Redirects are followed.
+    - `headers`: more of them to send, such as `Authorization`; that and `Cookie` are not sent on to
+      another host or port that the server redirects to.
     - `timeout`: how many seconds the server may be silent before the connection counts as lost.
       More than the time from one keep-alive of the server to the next.
     - `check`, `last_event_id`, `give_up`: as of `Session`.
@@ -321,7 +323,7 @@ class _Events(Iterator[Event]):
     """The iterator of `events`."""
 
     def __init__(self, session: Session, url: str, headers: dict[str, str], timeout: float) -> None:
-        if Request(url).type not in ("http", "https"):
+        if _origin(url) is None:
             raise ValueError(f"events takes a URL of http: or https:, got {url!r:.60}")
         if any(name.lower() == "last-event-id" for name in headers):
             raise ValueError("headers must not have Last-Event-ID: give it as last_event_id")
@@ -361,8 +363,6 @@ class _Events(Iterator[Event]):
             session._require_sound()
             try:
                 chunk = self._read()
-            except InvalidURL:  # which is no fault of the server
-                raise
             except (OSError, HTTPException) as error:
                 self._disconnect()
                 wait = session.disconnected(error)
@@ -389,7 +389,7 @@ class _Events(Iterator[Event]):
         """Return the answer of the server, and learn whether it has a body to read."""
         headers = {**self._session.request_headers(), **self._headers}
         try:
-            self._answer = urlopen(Request(self._url, headers=headers), timeout=self._timeout)
+            self._answer = _OPENER.open(Request(self._url, headers=headers), timeout=self._timeout)
         except HTTPError as error:
             # It is an answer as well. Its traceback would keep the iterator that is dropped.
             self._answer = error.with_traceback(None)
@@ -417,3 +417,28 @@ class _Events(Iterator[Event]):
                     break
                 body += piece
         return body
+
+
+def _origin(url: str) -> tuple[str, str, int | None] | None:
+    """Return the scheme, the host and the port that a URL names; None if it is no URL of HTTP."""
+    try:
+        parts = urlsplit(url)
+        origin = parts.scheme, parts.hostname or "", parts.port
+    except ValueError:
+        return None
+    is_http = origin[0] in ("http", "https") and origin[1] != ""
+    return origin if is_http and re.fullmatch("[!-~]+", url) else None
+
+
+class _Redirects(HTTPRedirectHandler):
+    """Follows redirects, but tells no secret to whom it was not meant for."""
+
+    def redirect_request(self, req: Request, *args: Any) -> Request | None:
+        request = super().redirect_request(req, *args)
+        if request is not None and _origin(request.full_url) != _origin(req.full_url):
+            for name in ("Authorization", "Cookie"):
+                request.remove_header(name)
+        return request
+
+
+_OPENER: Final = build_opener(_Redirects)

@@ -25,14 +25,23 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 from urllib.parse import parse_qs
 
 from ._wait import LoopWaiter, Waiters
-from .replay import CursorAhead, CursorExpired, CursorUnknown, RunLost, RunUnknown, StoreUnavailable
+from .replay import (
+    CursorAhead,
+    CursorExpired,
+    CursorUnknown,
+    RunLost,
+    RunUnknown,
+    StoreUnavailable,
+    keep_alive_seconds,
+    wait_seconds,
+)
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -203,12 +212,14 @@ def response(
 
     - `log`: the run's `ReplayLog`, or a run of a store; None if there is no such run.
     - `last_event_id`: what the client has seen, as the function of that name returns it.
-    - `method`: of the request. HEAD has the status and headers of GET, and follows nothing.
+    - `method`: of the request. HEAD has the status and headers of GET, but it follows nothing and
+      waits for nothing: it is 200 where GET would wait.
     - `retry_ms`: after how many milliseconds the client is to come back when the connection ends,
       from 0; None leaves that to the client.
     - `keep_alive`: after how many seconds without a frame, above 0, the body gives a comment; None
       for never. A WSGI server finds out by writing that a client has left.
-    - `wait`: for how many seconds, from 0, the call waits for a run or an id that may yet come.
+    - `wait`: for how many seconds, from 0, the call waits for an id that is ahead of the log, or
+      for a run that its store does not have yet.
 
     The table of this module says which status it has. No error of the run comes out of the call or
     of the body: if the client has been overtaken in the middle, the body ends, and the client is
@@ -233,11 +244,12 @@ async def aresponse(
     retry = _retry(retry_ms)
     found: _LoopFollower | Exception
     try:
-        log = _ready(log, method)
-        wait = _patience(method, wait)
-        found = await log.afollow(last_event_id, keep_alive=keep_alive, wait=wait)
+        ready = _ready(log, method)
+        found = await ready.afollow(
+            last_event_id, keep_alive=keep_alive, wait=_patience(method, wait)
+        )
     except _REFUSALS as error:
-        found = error
+        found = _refusal(error, log, method, wait)
     return _answer(found, _LoopBody, log, method, retry)
 
 
@@ -245,10 +257,10 @@ def _followed(
     log: _Log | None, id: str, method: str, keep_alive: float | None, wait: float
 ) -> _Follower | Exception:
     try:
-        log = _ready(log, method)
-        return log.follow(id, keep_alive=keep_alive, wait=_patience(method, wait))
+        ready = _ready(log, method)
+        return ready.follow(id, keep_alive=keep_alive, wait=_patience(method, wait))
     except _REFUSALS as error:
-        return error
+        return _refusal(error, log, method, wait)
 
 
 _AnyLog = TypeVar("_AnyLog", _Log, _LoopLog)
@@ -267,6 +279,12 @@ def _ready(log: _AnyLog | None, method: str) -> _AnyLog:
 
 def _patience(method: str, wait: float) -> float:
     return 0.0 if method == "HEAD" else wait
+
+
+def _refusal(error: Exception, log: object, method: str, wait: float) -> Exception:
+    """Return why there is nothing to follow, for HEAD as GET would have it after a wait."""
+    may_come = isinstance(error, CursorAhead) and wait > 0 and not getattr(log, "ended", False)
+    return StoreUnavailable() if method == "HEAD" and may_come else error
 
 
 def _is_disconnected(log: object) -> bool:
@@ -385,7 +403,7 @@ def asgi(
     clients come again from then on: those who take nothing for a second are cut off. `lifespan` is
     answered, a `websocket` is closed; ValueError is raised for another type of scope, as ASGI asks
     for. It runs in any number of asyncio loops. Raises TypeError or ValueError for another
-    `retry_ms`.
+    `retry_ms`, `keep_alive` or `wait`.
     """
     return _AsgiApplication(find, retry_ms, keep_alive, wait)
 
@@ -403,8 +421,8 @@ class _AsgiApplication:
         self._retry = _retry(retry_ms)
         self._find = find
         self._retry_ms = retry_ms
-        self._keep_alive = keep_alive
-        self._wait = wait
+        self._keep_alive = keep_alive_seconds(keep_alive)
+        self._wait = wait_seconds(wait)
         self._is_disconnected = False
         self._endings = Waiters()  # one for each request
 
@@ -532,7 +550,7 @@ def wsgi(
     third, or the first where `channel_request_lookahead` is 1. The head leaves with the first
     piece: with a `retry_ms` at once, else with a frame or a keep-alive. `disconnect()`, from any
     thread or signal handler, ends all answers, and has clients come again from then on. Raises
-    TypeError or ValueError for another `retry_ms`.
+    TypeError or ValueError for another `retry_ms`, `keep_alive` or `wait`.
     """
     return _WsgiApplication(find, retry_ms, keep_alive, wait)
 
@@ -549,8 +567,8 @@ class _WsgiApplication:
     ) -> None:
         self._retry = _retry(retry_ms)
         self._find = find
-        self._keep_alive = keep_alive
-        self._wait = wait
+        self._keep_alive = keep_alive_seconds(keep_alive)
+        self._wait = wait_seconds(wait)
         self._is_disconnected = False
         self._bodies: dict[_ServedBody, None] = {}
 
@@ -580,7 +598,11 @@ class _WsgiApplication:
             response = _answer(_Disconnected(), _ThreadBody, None, method, self._retry)
             body = _ServedBody(response.body, self._bodies)
         phrase = _PHRASES[response.status]
-        start_response(f"{response.status} {phrase}", list(response.headers.items()))
+        try:
+            start_response(f"{response.status} {phrase}", list(response.headers.items()))
+        except BaseException:  # the server has no body to close then
+            body.close()
+            raise
         return body
 
     def _followed(self, log: _Log | None, id: str, method: str) -> _Follower | Exception:
@@ -638,13 +660,18 @@ def disconnect_on_signals(*targets: _Target) -> None:
 def _disconnect_on(number: signal.Signals, targets: tuple[_Target, ...]) -> None:
     before = signal.getsignal(number)
 
-    def disconnect(number: int, frame: FrameType | None) -> None:
-        for target in targets:
-            target.disconnect()
+    def pass_on(number: int, frame: FrameType | None) -> None:
         if callable(before):
             before(number, frame)
         elif before is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
+
+    def disconnect(number: int, frame: FrameType | None) -> None:
+        # In this order, and each of them even if one before it raises.
+        with ExitStack() as calls:
+            calls.callback(pass_on, number, frame)
+            for target in reversed(targets):
+                calls.callback(target.disconnect)
 
     signal.signal(number, disconnect)

@@ -22,10 +22,12 @@ from socketserver import ThreadingMixIn
 from typing import Any, ClassVar
 from unittest import mock
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 from axon_events import Event, FlowComplete, FlowStart, StepToken, web
 from axon_events.replay import (
+    CursorAhead,
     CursorExpired,
     ReplayLog,
     RunLost,
@@ -210,6 +212,15 @@ class Answers(unittest.TestCase):
                 self.assertEqual(head, (*get[:2], []))
         for status, headers, pieces in both(log_of(START), method="HEAD"):
             self.assertEqual((status, headers, pieces), (200, STREAM, []))
+        # GET waits for an id that may come.
+        for log, options, expected in (
+            (log_of(START), {}, 200),
+            (log_of(START), {"wait": 0.0}, 404),
+            (log_of(START, END), {}, 404),
+            (Store(CursorAhead("7")), {}, 200),
+        ):
+            for status, _, pieces in both(log, "run:7", method="HEAD", **options):
+                self.assertEqual((status, pieces), (expected, []))
         store = Store()
         for _ in both(store, method="HEAD"):
             self.assertTrue(store.follower.closed.is_set())
@@ -690,6 +701,22 @@ def served(app: Any) -> Iterator[Callable[..., http.client.HTTPResponse]]:
 
 @needs.sockets
 class Wsgi(unittest.TestCase):
+    def test_a_server_that_refuses_the_head_leaves_no_body(self) -> None:
+        log = log_of(START)
+        app = web.wsgi(lambda environ: log)
+        environ: dict[str, Any] = {}
+        setup_testing_defaults(environ)
+        with self.assertRaises(ZeroDivisionError):
+            app(environ, lambda status, headers: 1 // 0)
+        self.assertEqual(app._bodies, {})
+
+    def test_arguments_are_judged_at_once(self) -> None:
+        wrong: list[dict[str, Any]] = [{"retry_ms": -1}, {"keep_alive": 0}, {"wait": -1}]
+        for make in (web.asgi, web.wsgi):
+            for options in wrong:
+                with self.subTest(options), self.assertRaises(ValueError):
+                    make(lambda given: None, **options)
+
     def test_a_run_to_its_end(self) -> None:
         log = log_of(START)
         with served(web.wsgi(lambda environ: log, retry_ms=7)) as request:
@@ -862,6 +889,20 @@ class Signals(unittest.TestCase):
             self.assertTrue(log.disconnected)
             passed.clear()
             raised.clear()
+
+    def test_a_target_that_fails_keeps_the_signal_from_nobody(self) -> None:
+        class Failing:
+            def disconnect(self) -> None:
+                raise ZeroDivisionError
+
+        passed: list[int] = []
+        log = log_of(START)
+        with restored_signals():
+            signal.signal(signal.SIGTERM, lambda number, frame: passed.append(number))
+            web.disconnect_on_signals(Failing(), log)
+            with self.assertRaises(ZeroDivisionError):
+                signal.raise_signal(signal.SIGTERM)
+        self.assertEqual((passed, log.disconnected), ([signal.SIGTERM], True))
 
     @needs.threads
     def test_another_thread(self) -> None:
