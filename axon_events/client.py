@@ -433,8 +433,10 @@ def _origin(url: str) -> tuple[str, str, int | None] | None:
 class _Redirects(HTTPRedirectHandler):
     """Follows redirects, but tells no secret to whom it was not meant for."""
 
-    def redirect_request(self, req: Request, *args: Any) -> Request | None:
-        request = super().redirect_request(req, *args)
+    def redirect_request(
+        self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Request | None:
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
         if request is not None and _origin(request.full_url) != _origin(req.full_url):
             for name in ("Authorization", "Cookie"):
                 request.remove_header(name)
