@@ -51,7 +51,7 @@ _DEFAULT_RETRY: Final = 1.0  # in seconds, as are all waits
 _MOST_BACKOFF: Final = 30.0
 _MOST_DOUBLINGS: Final = 5  # which exceed that
 _MOST_WAIT: Final = 86_400.0
-_MOST_SHOWN: Final = 60
+_MOST_SHOWN: Final = 200  # of a body, in bytes
 
 
 class Refused(Exception):  # noqa: N818  # named for what it is, like EOFError
