@@ -197,7 +197,7 @@ class Answered(unittest.TestCase):
         self.assertEqual((type(again), again.status, again.body), (Refused, 404, refused.body))
         self.assertEqual(str(again), str(refused))
         self.assertIn(r"; its body begins with b'<html>\n<html>\n", str(again))
-        self.assertLess(len(str(again)), 200)
+        self.assertLess(len(str(again)), 400)
 
 
 class NoContent(unittest.TestCase):
