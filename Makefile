@@ -7,10 +7,10 @@ PYTHON ?= python3
 BENCH = build/bench-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 REFERENCE = cargo run --quiet --release --locked --manifest-path corpus/reference/Cargo.toml --
 
-.PHONY: help test test-all test-pyodide verify vendor corpus corpus-check lint types coverage bench clean
+.PHONY: help test test-all test-pyodide verify vendor corpus corpus-check lint types coverage bench bench-serving clean
 
 help: ## Print the tasks
-	@grep -E '^[a-z-]+: ##' Makefile | sed 's/: ## /\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.* ##' Makefile | sed 's/:[^#]* ## /\t/' | expand -t 16
 
 test: ## Run the tests; needs nothing but Python
 	$(PYTHON) -W error -m unittest discover -t . -s tests
@@ -53,12 +53,16 @@ coverage: ## Run the tests and require every branch of the package
 	$(PYTHON) -m coverage combine
 	$(PYTHON) -m coverage report
 
-bench: ## Race the package against others, which get a venv of their own; prints Markdown
-	@test $(BENCH)/installed -nt benchmarks/requirements.txt || { \
-	  $(PYTHON) -m venv --clear $(BENCH) && \
-	  $(BENCH)/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt && \
-	  touch $(BENCH)/installed; }
+bench: $(BENCH)/installed ## Race the package against others, which get a venv of their own; prints Markdown
 	@$(BENCH)/bin/python -m benchmarks
+
+bench-serving: $(BENCH)/installed ## Race servers of runs to many clients, likewise; needs Linux
+	@$(BENCH)/bin/python -m benchmarks.serving
+
+$(BENCH)/installed: benchmarks/requirements.txt
+	@$(PYTHON) -m venv --clear $(BENCH)
+	@$(BENCH)/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
+	@touch $@
 
 clean: ## Remove what the other tasks left
 	rm -rf build dist .coverage .coverage.* .mypy_cache .ruff_cache corpus/reference/target \

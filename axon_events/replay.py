@@ -22,7 +22,7 @@ after each id; its oldest entry is for the last frame evicted or, before that, f
 
 A follower that has to wait enters `_waiters`, then looks whether `_newest` is still the same.
 `append` sets `_newest`, then wakes the waiters. So no wake-up is lost: either the follower sees the
-new frame, or `append` sees the waiter. `disconnect` and `_disconnects` do the same.
+new frame, or `append` sees the waiter. `disconnect` and `_cut` do the same.
 """
 
 import math
@@ -146,7 +146,7 @@ class ReplayLog:
         self._newest = _Newest(0, 0, "", None)
         self._oldest = _Oldest(0, 0, "", "")
         self._waiters = Waiters()
-        self._disconnects = 0
+        self._cut: object = None  # the last `disconnect`, each of which is another object
 
     @classmethod
     def load(cls, events: Iterable[Event], *, stream_id: str | None = None) -> "ReplayLog":
@@ -206,13 +206,13 @@ class ReplayLog:
         For a server that shuts down: clients come back, to it or to another one. From any thread,
         and from a signal handler.
         """
-        self._disconnects += 1
+        self._cut = object()
         self._waiters.wake()
 
     @property
     def disconnected(self) -> bool:
         """Whether `disconnect` was called: `web` then tells clients to come again."""
-        return self._disconnects > 0
+        return self._cut is not None
 
     def __enter__(self) -> "ReplayLog":
         return self
@@ -294,7 +294,7 @@ class ReplayLog:
         for one is woken.
         """
         follower = _ThreadFollower(self, id, keep_alive)
-        follower._begin(_wait_seconds(wait))
+        follower._begin(wait_seconds(wait))
         return follower
 
     async def afollow(
@@ -306,7 +306,7 @@ class ReplayLog:
         that was cancelled, and loses nothing.
         """
         follower = _LoopFollower(self, id, keep_alive)
-        await follower._begin(_wait_seconds(wait))
+        await follower._begin(wait_seconds(wait))
         return follower
 
     def _read(self, number: int, id: str, size: float) -> tuple[bytes, int, str]:
@@ -380,14 +380,14 @@ class _Follower:
     """
 
     def __init__(self, log: ReplayLog, id: str | None, keep_alive: float | None) -> None:
-        self._keep_alive = _seconds(keep_alive)
+        self._keep_alive = keep_alive_seconds(keep_alive)
         self._log = log
         self._asked = id
         self._id = id or ""  # of the last frame given
         self._number = 0  # of the next one
         self._waiter: _Waiter | None = None
         self._is_closed = False
-        self._disconnects = log._disconnects
+        self._cut = log._cut
 
     @property
     def has_all(self) -> bool:
@@ -412,7 +412,7 @@ class _Follower:
         return True
 
     def _is_over(self) -> bool:
-        return self._is_closed or self._disconnects != self._log._disconnects
+        return self._is_closed or self._cut is not self._log._cut
 
     def _next(self) -> "bytes | _Newest":
         """Return the next frames; none at the end; if they have yet to come, the log's new end."""
@@ -517,7 +517,8 @@ class _LoopFollower(_Follower, AsyncIterator[bytes]):
 
     def _set_timer(self, loop: "asyncio.AbstractEventLoop") -> None:
         # A weak reference, so that a timer keeps nobody who went.
-        self._timer = loop.call_at(self._due, _LoopFollower._ring, weakref.ref(self), loop)
+        reference: weakref.ref[_LoopFollower] = weakref.ref(self)
+        self._timer = loop.call_at(self._due, _LoopFollower._ring, reference, loop)
 
     @staticmethod
     def _ring(reference: "weakref.ref[_LoopFollower]", loop: "asyncio.AbstractEventLoop") -> None:
@@ -551,7 +552,8 @@ def _limit(name: str, value: int | None) -> float:
     return value
 
 
-def _seconds(keep_alive: float | None) -> float | None:
+def keep_alive_seconds(keep_alive: float | None) -> float | None:
+    """Return the seconds between keep-alives, None for never; raise TypeError or ValueError."""
     if keep_alive is None:
         return None
     _require_number("keep_alive", keep_alive, "an int, a float or None")
@@ -560,7 +562,8 @@ def _seconds(keep_alive: float | None) -> float | None:
     return min(keep_alive, threading.TIMEOUT_MAX)
 
 
-def _wait_seconds(wait: float) -> float:
+def wait_seconds(wait: float) -> float:
+    """Return the seconds to wait for an id that is ahead; raise TypeError or ValueError."""
     _require_number("wait", wait, "an int or a float")
     if not wait >= 0:  # NaN included
         raise ValueError(f"wait must be 0 or more, in seconds, got {_number(wait)}")

@@ -19,7 +19,7 @@ import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from dataclasses import replace
 from json.encoder import encode_basestring as _quote
-from typing import Final
+from typing import Final, Protocol
 
 from ._catalog import EVENT_TYPES, Event, StepToken
 from ._checked import U64_MAX
@@ -167,6 +167,11 @@ class Reader:
             return Outcome.TRUNCATED
         return self._terminated
 
+    @property
+    def _fault(self) -> ValueError | None:
+        """What the next call raises."""
+        return self._decoder._fault
+
     def feed(self, chunk: bytes | bytearray | memoryview) -> list[Event]:
         """Take the next bytes, any number of them, and return the events that they complete.
 
@@ -260,8 +265,20 @@ def event_of(frame: Frame) -> Event | None:
     return event
 
 
+class _Response(Protocol):
+    """A response of httpx that is read by `read`."""
+
+    def iter_bytes(self) -> Iterable[bytes]: ...
+
+
+class _AsyncResponse(Protocol):
+    """One that is read by `aread`."""
+
+    def aiter_bytes(self) -> AsyncIterable[bytes]: ...
+
+
 def read(
-    chunks: Iterable[bytes],
+    chunks: Iterable[bytes] | _Response,
     *,
     check: bool | StreamChecker = True,
     max_frame_bytes: int = MAX_FRAME_BYTES,
@@ -269,7 +286,8 @@ def read(
     """Return an iterator over the events of an event stream, which reads it chunk by chunk.
 
     - `chunks`: an iterable of bytes, however they are cut, such as a response of `urllib` or
-      `requests`, or `response.iter_bytes()` of one of `httpx`.
+      `requests` (which takes 128 bytes at a time unless they come in chunks of HTTP); or a
+      response of `httpx`, which has `iter_bytes`.
     - `check`, `max_frame_bytes`: as of `Reader`.
 
     The events end at the terminator: no chunk is asked for after that, even if the connection stays
@@ -283,10 +301,9 @@ def read(
     if isinstance(chunks, str):
         raise TypeError(_TEXT)
     if not isinstance(chunks, Iterable):
-        raise TypeError(
-            f"read takes an iterable of bytes, got {type(chunks).__name__}:"
-            " of an httpx response, use response.iter_bytes()"
-        )
+        if not hasattr(chunks, "iter_bytes"):
+            raise TypeError(f"read takes an iterable of bytes, got {type(chunks).__name__}")
+        chunks = chunks.iter_bytes()
     return _read(chunks, Reader(check=check, max_frame_bytes=max_frame_bytes))
 
 
@@ -305,23 +322,25 @@ def _read(chunks: Iterable[bytes], reader: Reader) -> Iterator[Event]:
 
 
 def aread(
-    chunks: AsyncIterable[bytes],
+    chunks: AsyncIterable[bytes] | _AsyncResponse,
     *,
     check: bool | StreamChecker = True,
     max_frame_bytes: int = MAX_FRAME_BYTES,
 ) -> AsyncIterator[Event]:
     """Return the same as `read`, asynchronous, for an asynchronous iterable of bytes.
 
-    - `chunks`: such as `response.aiter_bytes()` of `httpx`, or `response.content.iter_any()` of
-      `aiohttp`.
+    - `chunks`: such as `response.content.iter_any()` of `aiohttp`; or a response of `httpx`, which
+      has `aiter_bytes`.
 
     Raises TypeError for anything else as `chunks`, and what `Reader` raises.
     """
     if not isinstance(chunks, AsyncIterable):
-        raise TypeError(
-            f"aread takes an asynchronous iterable of bytes, got {type(chunks).__name__}: use read"
-            " for any other iterable, response.aiter_bytes() of an httpx response"
-        )
+        if not hasattr(chunks, "aiter_bytes"):
+            raise TypeError(
+                "aread takes an asynchronous iterable of bytes,"
+                f" got {type(chunks).__name__}: use read for any other iterable"
+            )
+        chunks = chunks.aiter_bytes()
     return _aread(chunks, Reader(check=check, max_frame_bytes=max_frame_bytes))
 
 

@@ -3,9 +3,17 @@
 """How a race is run and printed: contestants take turns, and the least time of each counts."""
 
 import gc
+import platform
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import axon_events
+
+ROOT = Path(__file__).parents[1]
 
 # A round lets each contestant run once. Noise only ever adds to a time, so the least of many
 # short runs is the nearest to what the code costs.
@@ -40,6 +48,36 @@ class Race:
 # Each aim of this run, in words: those met, and those missed.
 met: list[str] = []
 missed: list[str] = []
+
+
+def requirements() -> list[str]:
+    """Return the names of what is raced against."""
+    text = (ROOT / "benchmarks" / "requirements.txt").read_text("utf-8")
+    return [line.partition("==")[0] for line in text.splitlines() if "==" in line]
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=ROOT)
+    return done.stdout.strip()
+
+
+def print_versions(names: Iterable[str]) -> None:
+    """Print what is measured, and the versions of packages as they are installed."""
+    commit = _git("rev-parse", "--short", "HEAD") or "unknown"
+    if _git("status", "--porcelain", "--untracked-files=no"):
+        commit += " with changes"
+    print(
+        f"axon_events {axon_events.__version__} (commit {commit}),"
+        f" {platform.python_implementation()} {platform.python_version()}"
+        f" on {platform.machine()}; {', '.join(f'{name} {version(name)}' for name in names)}\n"
+    )
+
+
+def print_aims() -> None:
+    """Print how many aims were met, and each that was missed."""
+    print(f"{len(met)} aims met, {len(missed)} missed")
+    for one in missed:
+        print(f"- {one}")
 
 
 def seconds(function: Callable[[], object]) -> float:

@@ -31,7 +31,7 @@ from axon_events import (
     sse,
     to_json,
 )
-from axon_events.cli import page, pages, player
+from axon_events.cli import page, pages
 from axon_events.cli.pages import Server
 from axon_events.cli.player import Player
 
@@ -240,7 +240,7 @@ class Stream(unittest.TestCase):
     def test_a_keep_alive_comes_while_nothing_else_does(self) -> None:
         begin = RETRY + b"".join(encoded([*FLOW[:-1]]))
         with (
-            mock.patch.object(player, "KEEP_ALIVE_SECONDS", 0.001),
+            mock.patch.object(pages, "KEEP_ALIVE_SECONDS", 0.001),
             serving([*FLOW[:-1], LATE_END], speed=1.0) as running,
             connected(running) as connection,
         ):
@@ -285,7 +285,7 @@ class Stream(unittest.TestCase):
 
         with (
             contextlib.redirect_stderr(errors),
-            mock.patch.object(player, "KEEP_ALIVE_SECONDS", 0.001),
+            mock.patch.object(pages, "KEEP_ALIVE_SECONDS", 0.001),
             mock.patch.object(Server, "close_request", close_request),
             serving([START, LATE_END], speed=1.0) as running,
         ):
@@ -301,7 +301,7 @@ class Stream(unittest.TestCase):
         errors = io.StringIO()
         with (
             contextlib.redirect_stderr(errors),
-            mock.patch.object(Player, "frames", side_effect=ZeroDivisionError),
+            mock.patch.object(Player, "follow", side_effect=ZeroDivisionError),
             serving() as running,
         ):
             self.assertEqual(raw(running, b"GET /events HTTP/1.0\r\n\r\n"), b"")

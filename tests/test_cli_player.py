@@ -18,8 +18,8 @@ from axon_events import (
     sse,
 )
 from axon_events.cli import player
-from axon_events.cli.player import Player, RoundGone
-from axon_events.replay import CursorUnknown
+from axon_events.cli.player import Player
+from axon_events.replay import CursorExpired, CursorUnknown
 
 from . import needs
 
@@ -61,9 +61,7 @@ class Pace(unittest.TestCase):
         playing = Player(events, speed=speed, max_gap=max_gap)
         playing._stop = clock
         with mock.patch.object(player, "time", types.SimpleNamespace(monotonic=clock.monotonic)):
-            frames = playing.frames("")
-            self.assertIsNotNone(frames)
-            self.assertEqual(b"".join(frames or ()).count(b"\n\n"), len(times))
+            self.assertEqual(b"".join(playing.follow("")).count(b"\n\n"), len(times))
             playing._rounds[-1].join()
         self.assertEqual(sum(clock.waits), min(playing.seconds, threading.TIMEOUT_MAX))
         waits: list[float] = clock.waits
@@ -99,7 +97,7 @@ class Pace(unittest.TestCase):
         playing._stop = clock
         late = iter([0.0, 0.0, 0.25])
         with mock.patch.object(player, "time", types.SimpleNamespace(monotonic=late.__next__)):
-            list(playing.frames("") or ())
+            list(playing.follow(""))
             playing._rounds[-1].join()
         self.assertEqual(clock.waits, [0.0, 0.25])
 
@@ -111,9 +109,8 @@ class Rounds(unittest.TestCase):
         self.addCleanup(self.player.close)
 
     def frames(self, id: str) -> list[sse.Frame]:
-        frames = self.player.frames(id)
-        if frames is None:
-            self.fail("there is nothing more")
+        frames = self.player.follow(id)
+        self.assertIs(frames.has_all, False)
         return sse.Decoder().feed(b"".join(frames))
 
     def rounds(self, number: int) -> list[list[sse.Frame]]:
@@ -152,8 +149,9 @@ class Rounds(unittest.TestCase):
         self.assertEqual(self.frames(rounds[-2][1].id), rounds[-2][2:])
         for old in (0, 8, 9):
             text = f"^round {old + 1}, which has the id '.*:1', is no longer kept: .* is round 11$"
-            with self.assertRaisesRegex(RoundGone, text):
-                self.player.frames(rounds[old][2].id)
+            with self.assertRaisesRegex(CursorExpired, text) as caught:
+                self.player.follow(rounds[old][2].id)
+            self.assertEqual(caught.exception.oldest, rounds[10][0].id)
 
     def test_an_id_that_no_round_has_given(self) -> None:
         rounds = self.rounds(4)
@@ -174,9 +172,30 @@ class Rounds(unittest.TestCase):
             ":",
         ):
             with self.subTest(id[:20]), self.assertRaises(CursorUnknown):
-                self.player.frames(id)
+                self.player.follow(id)
         with self.assertRaisesRegex(CursorUnknown, f"^round 1 has not given the id '{name}-1:z'$"):
-            self.player.frames(f"{name}-1:z")
+            self.player.follow(f"{name}-1:z")
+
+
+@needs.threads
+class Once(unittest.TestCase):
+    def test_who_has_seen_the_end_has_all(self) -> None:
+        playing = Player(FLOW, speed=0.0)
+        self.addCleanup(playing.close)
+        frames = sse.Decoder().feed(b"".join(playing.follow("")))
+        self.assertEqual([frame.id for frame in frames], CURSORS)
+        self.assertIs(playing.follow("5.1").has_all, False)
+        seen = playing.follow("5.2")
+        self.assertEqual((seen.has_all, list(seen)), (True, []))
+
+    def test_nothing_begins_before_the_first_frame_is_asked_for(self) -> None:
+        playing = Player(FLOW, speed=0.0)
+        frames = playing.follow("")
+        frames.close()
+        self.assertEqual(list(frames), [])
+        with self.assertRaises(CursorUnknown):
+            playing.follow("1")
+        playing.close()
 
 
 if __name__ == "__main__":

@@ -16,10 +16,9 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 
-from .. import __version__
-from ..replay import CursorUnknown
+from .. import __version__, web
 from . import page
-from .player import Player, RoundGone, retry
+from .player import Player
 
 __all__ = ["Server", "host_name"]
 
@@ -33,6 +32,7 @@ WRITE_BYTES = 65536
 LINGER_SECONDS = 2.0
 # After how many milliseconds an EventSource connects again.
 RETRY_MS = 500
+KEEP_ALIVE_SECONDS = 15.0
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -215,25 +215,25 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         if len(ids) > 1:
             self.send_error(400, explain=f"expected one {name}, got {len(ids)}")
             return
-        try:
-            frames = self.server.player.frames("".join(ids))
-        except CursorUnknown as error:
-            self.send_error(404, explain=str(error))
+        # As for GET also if it is HEAD: the run begins only when its first frame is asked for.
+        answer = web.response(
+            self.server.player,
+            "".join(ids),
+            retry_ms=RETRY_MS,
+            keep_alive=KEEP_ALIVE_SECONDS,
+            wait=0.0,
+        )
+        if answer.status >= 400:
+            self.send_error(answer.status, explain=b"".join(answer.body).decode().rstrip("\n"))
             return
-        except RoundGone as error:
-            self.send_error(410, explain=str(error))
-            return
-        if frames is None:
-            self._send_head(204, {})
-            return
-        # Its length is not known, and not every proxy takes it in chunks: the end of the
-        # connection is its end.
-        self.close_connection = True
-        self._send_head(200, {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+        if answer.status == 200:
+            # Its length is not known, and not every proxy takes it in chunks: the end of the
+            # connection is its end.
+            self.close_connection = True
+        self._send_head(answer.status, {**answer.headers, **_HEADERS})
         if self.command == "HEAD":
             return
-        self.wfile.write(retry(RETRY_MS))
-        with closing(frames):
+        with closing(answer.body) as frames:
             for piece in _cut(frames, self.server.drop_after):
                 for start in range(0, len(piece), WRITE_BYTES):
                     self.wfile.write(piece[start : start + WRITE_BYTES])

@@ -7,18 +7,18 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
 
 from .. import Event
-from ..replay import CursorUnknown, ReplayLog
+from ..replay import CursorExpired, CursorUnknown, ReplayLog
+from ..sse import Encoder
 
-__all__ = ["Player", "RoundGone", "retry"]
+__all__ = ["Player"]
 
-KEEP_ALIVE_SECONDS = 15.0
-# After how many milliseconds an EventSource connects again at the end of a round, so that people
-# can look at what came of it.
-ROUND_RETRY_MS = 2000
+# At the end of a round an EventSource connects again after so many milliseconds, so that people can
+# look at what came of it.
+_ROUND_RETRY = Encoder().retry(2000)
 
 
 class Player:
@@ -73,15 +73,20 @@ class Player:
         finally:
             log.close()
 
-    def frames(self, id: str) -> Generator[bytes, None, None] | None:
-        """Return the frames after an id, as they come, up to the end of its round.
+    def follow(
+        self, id: str | None = None, *, keep_alive: float | None = 15.0, wait: float = 0.0
+    ) -> "_Frames":
+        """Return an iterator over the frames after an id, as they come, up to its round's end.
 
-        - `id`: what the client sent as `Last-Event-ID`; empty for the current round as a whole.
+        - `id`: what the client sent as `Last-Event-ID`; None or empty for the current round as a
+          whole.
+        - `keep_alive`, `wait`: as of `ReplayLog.follow`.
 
-        Each item is one or more whole frames. Who has seen the end gets None, or in a loop the
-        next round. Nothing begins before the first item is asked for. Raises RoundGone for an id
-        of a round that is no longer kept, CursorUnknown for one that was never given.
+        Who has seen the end gets nothing, and `has_all` is true; in a loop he gets the next round.
+        Nothing begins before the first item is asked for. Raises CursorExpired for an id of a round
+        that is no longer kept, CursorUnknown for one that was never given.
         """
+        id = id or ""
         name, _, cursor = id.rpartition(":")
         match = re.fullmatch(f"{self._name}-([1-9][0-9]{{0,15}})", name)
         number = int(match[1]) if match else math.inf
@@ -89,35 +94,41 @@ class Player:
         oldest, current = rounds[0], rounds[-1]
         if number < oldest.number:
             # All rounds have the same cursors, and the oldest that is kept has been played.
+            first = f"{self._name}-{oldest.number}"
             try:
-                missed = oldest.log.after(f"{self._name}-{oldest.number}:{cursor}")
+                missed = oldest.log.after(f"{first}:{cursor}")
             except CursorUnknown:
                 raise CursorUnknown(f"round {number} has not given the id {id!r:.60}") from None
             if not missed:
-                return self._next_round(None)
-            raise RoundGone(
+                return _Frames(self._next_round(None, keep_alive))
+            raise CursorExpired(
                 f"round {number}, which has the id {id!r:.60}, is no longer kept: the oldest is"
-                f" round {oldest.number}"
+                f" round {oldest.number}",
+                f"{first}:0.1",
             )
         # The current one has the empty id, and refuses any other.
         round = oldest if number == oldest.number else current
-        frames = round.frames(id)
-        if round.log.ended and not round.log.after(id):
-            return self._next_round(round) if self._is_loop else None
-        return self._with_pause(frames)
+        frames = round.log.follow(id, keep_alive=keep_alive, wait=wait)
+        if not frames.has_all:
+            return _Frames(self._played(round, frames))
+        if self._is_loop:
+            return _Frames(self._next_round(round, keep_alive))
+        return _Frames(iter(()), has_all=True)
 
-    def _with_pause(self, frames: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+    def _played(self, round: "_Round", frames: Iterator[bytes]) -> Iterator[bytes]:
+        round.begin()
         yield from frames
         if self._is_loop:
-            yield retry(ROUND_RETRY_MS)
+            yield _ROUND_RETRY
 
-    def _next_round(self, seen: "_Round | None") -> Generator[bytes, None, None]:
+    def _next_round(self, seen: "_Round | None", keep_alive: float | None) -> Iterator[bytes]:
         """Yield the frames of the round after one, which has been seen to its end."""
         with self._lock:
             current = self._rounds[-1]
             if seen is current:
-                self._rounds = current, self._round(current.number + 1)
-        yield from self._with_pause(self._rounds[-1].frames(""))
+                current = self._round(current.number + 1)
+                self._rounds = self._rounds[-1], current
+        yield from self._played(current, current.log.follow(keep_alive=keep_alive))
 
     def close(self) -> None:
         """Stop playing: all frames that were promised end where they are."""
@@ -138,18 +149,11 @@ class _Round:
         self._thread = threading.Thread(target=play, args=(log,), daemon=True)
         self._lock = threading.Lock()  # since a thread can be started once only
 
-    def frames(self, id: str) -> Generator[bytes, None, None]:
-        """Return the frames after an id; it begins when the first item is asked for.
-
-        Raises CursorUnknown for an id that it has not given.
-        """
-        return self._begun(self.log.follow(id, keep_alive=KEEP_ALIVE_SECONDS))
-
-    def _begun(self, frames: Iterator[bytes]) -> Generator[bytes, None, None]:
+    def begin(self) -> None:
+        """Play it, from the first call on."""
         with self._lock:
             if self._thread.ident is None:
                 self._thread.start()
-        yield from frames
 
     def join(self) -> None:
         """Wait for its end, if it has begun."""
@@ -159,10 +163,16 @@ class _Round:
             self._thread.join()
 
 
-class RoundGone(LookupError):  # noqa: N818  # named for what it is, like EOFError
-    """An id of a round that is no longer kept."""
+class _Frames(Iterator[bytes]):
+    """What `follow` returns: `has_all` is whether the run has ended and nothing comes."""
 
+    def __init__(self, frames: Iterator[bytes], *, has_all: bool = False) -> None:
+        self._frames = frames
+        self.has_all = has_all
 
-def retry(ms: int) -> bytes:
-    """Return what tells a client to wait so many milliseconds before it connects again."""
-    return b"retry: %d\n\n" % ms
+    def __next__(self) -> bytes:
+        return next(self._frames)
+
+    def close(self) -> None:
+        """End it."""
+        self._frames = iter(())

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""Each server answers each client with every event once, lets clients leave, and stops in time.
+
+    python -m tests.gates.servers [--full]
+
+The gate installs the servers, the frameworks and the clients into an environment of its own, from
+requirements.txt and package.json, and runs `checks.py` there. Every snippet of docs/serving.md,
+docs/frameworks.md and docs/clients.md that is marked `server` runs in it. In short, which takes
+some four minutes, every server serves one client and one server serves every client, directly and
+behind nginx; with `--full` every server serves every client in both ways. It needs Python 3.11 or
+3.12, pip, node with npm, Chromium and its driver, nginx and curl.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+from ... import ROOT
+
+FOLDER = Path(__file__).resolve().parent
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+INSTALL = ["install", "--quiet", "--no-deps", "--only-binary", ":all:", "--requirement"]
+NPM = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
+
+
+def main() -> int:
+    """Install all of it and run the checks; return 0 if all is well."""
+    is_full = "--full" in sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("package.json", "package-lock.json", "eventsource.mjs"):
+            shutil.copy(FOLDER / name, folder)
+        environment = Path(folder, "venv")
+        venv.create(environment)
+        python = str(environment / "bin" / "python")
+        install = [*PIP, "--python", python, *INSTALL, str(FOLDER / "requirements.txt")]
+        checks = [python, "-m", "unittest", "-v", f"{__package__}.checks"]
+        variables = {**os.environ, "SERVERS_FOLDER": folder, "SERVERS_FULL": "1" * is_full}
+        for command, cwd in ((install, folder), (NPM, folder), (checks, ROOT)):
+            status = subprocess.run(command, cwd=cwd, env=variables).returncode
+            if status:
+                return status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
