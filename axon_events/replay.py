@@ -231,14 +231,19 @@ class ReplayLog:
         self._waiters.wake()  # in any case, since an interrupt may have kept `append` from it
 
     def _take(self, event: Event) -> str:
-        newest = self._newest
-        if newest.end is not None:
-            raise RuntimeError(newest.end)
+        if self._newest.end is not None:
+            raise RuntimeError(self._newest.end)
         frame = self._encoder.encode(event)
         id = self._encoder.last_event_id
         end = None
         if event.is_terminator:
             end = f"the stream has ended by {event.kind}: use a new ReplayLog for another run"
+        self._keep(id, frame, end)
+        return id
+
+    def _keep(self, id: str, frame: bytes, end: str | None) -> None:
+        """Take the next frame, evict those that are too many then, and wake the followers."""
+        newest = self._newest
         self._frames[newest.total] = id, frame
         self._number_after_id[id] = newest.total + 1
         self._newest = newest = _Newest(newest.total + 1, newest.bytes + len(frame), id, end)
@@ -247,7 +252,6 @@ class ReplayLog:
         ):
             self._evict()
         self._waiters.wake()
-        return id
 
     def _evict(self) -> None:
         oldest = self._oldest
@@ -416,10 +420,7 @@ class _Follower:
 
     def _next(self) -> "bytes | _Newest":
         """Return the next frames; none at the end; if they have yet to come, the log's new end."""
-        if self._waiter is not None and not self._waiter.is_lost:
-            raise RuntimeError(
-                "another wait for this follower's next item: call follow once for each who follows"
-            )
+        self._require_alone()
         newest = self._log._newest
         if self._is_over():
             return b""
@@ -427,6 +428,12 @@ class _Follower:
             piece, self._number, self._id = self._log._read(self._number, self._id, _PIECE_BYTES)
             return piece
         return newest if newest.end is None else b""
+
+    def _require_alone(self) -> None:
+        if self._waiter is not None and not self._waiter.is_lost:
+            raise RuntimeError(
+                "another wait for this follower's next item: call follow once for each who follows"
+            )
 
     def _enter(self, waiter: _Waiter, newest: _Newest) -> bool:
         """Begin to wait; return whether to go on, since there is nothing new."""

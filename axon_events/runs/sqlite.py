@@ -1,0 +1,477 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""Runs in a SQLite file: for any number of processes of one machine, without a server.
+
+runs = SqliteRuns("runs.db")
+with runs.create("run-7") as log:
+    with FlowEmitter(log.append, flow_name="Report", backend="anthropic") as flow: ...
+
+frames = await runs.run("run-7").afollow(last_event_id)         # in any process
+
+Not for a network file system, where SQLite's locks and shared memory do not work.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+from ..replay import StoreUnavailable
+from ._core import (
+    CLOSED,
+    DELETED,
+    NOWHERE,
+    Append,
+    Cursor,
+    End,
+    Entry,
+    OnEntries,
+    Page,
+    Runs,
+    State,
+    above,
+    is_event,
+)
+
+__all__ = ["SqliteRuns"]
+
+_POLL_SECONDS: Final = 0.005
+_BUSY_SECONDS: Final = 1.0  # how long a call waits for a lock that another process has
+_PURGE_SECONDS: Final = 60.0  # how often expired runs are looked for
+_FETCHED: Final = 1000  # rows at once
+_WAL_BYTES: Final = 4 * 2**20  # what a checkpoint leaves of the WAL file
+_VERSION: Final = 1
+
+# A cursor is 16 bytes, two numbers of 64 bits, the most significant byte first: they sort as the
+# cursors do, and go beyond SQLite's integers. `seq` only rises, in the order of the commits.
+_SCHEMA: Final = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS run (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    cursor BLOB NOT NULL,
+    writer TEXT NOT NULL,
+    entries INTEGER NOT NULL,
+    ttl REAL NOT NULL,
+    lease REAL NOT NULL,
+    beat REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS entry (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    run INTEGER NOT NULL,
+    cursor BLOB NOT NULL,
+    before BLOB NOT NULL,
+    text TEXT NOT NULL,
+    writer TEXT NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS entry_cursor ON entry (run, cursor);
+PRAGMA user_version = {_VERSION};
+COMMIT;
+"""
+
+
+class SqliteRuns(Runs):
+    """Runs in a SQLite file, which processes of one machine share.
+
+    - `path`: of the file, which is made if it is not there; beside it SQLite keeps two more.
+    - `ttl`: for how many seconds, above 0, a run is kept after its writer was last heard of.
+    - `lease`: after how many seconds, above 0, without a sign of its writer a run is closed; at
+      most `ttl`. A writer gives one every third of it, at least every two seconds.
+    - `max_events`, `max_bytes`: how many entries of a run are kept, and how many bytes of their
+      JSON, from 1; None for all. The newest always stays. They apply to what is written here.
+    - `timeout`: for how many seconds, above 0, `create`, `resume`, a read, `flush` and `close` wait
+      for the file at most.
+    - `max_pending_bytes`: how many bytes of events, from 1, may wait to be written, of all runs.
+    - `durable`: whether each commit waits for the disk. If not, what was stored survives the end of
+      a process, and a power failure may cost the newest events; the file stays sound.
+
+    While anything is followed here, the file is asked every 5 ms whether it has changed. Nothing is
+    opened, and no thread started, before the first use. After a fork, each process goes on with
+    connections and threads of its own; a writer, or a follower, stays in the process that made it.
+
+    Raises TypeError or ValueError for any other value.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        ttl: float = 3600.0,
+        lease: float = 15.0,
+        max_events: int | None = None,
+        max_bytes: int | None = None,
+        timeout: float = 10.0,
+        max_pending_bytes: int = 16 * 2**20,
+        durable: bool = False,
+    ) -> None:
+        name = os.fspath(path)
+        if not isinstance(name, str):
+            raise TypeError(f"path must be a str or a path of str, got {type(path).__name__}")
+        if name in ("", ":memory:"):
+            raise ValueError(
+                f"path must be that of a file, got {name!r}: a ReplayLog keeps a run in memory"
+            )
+        # As it is now, if the working directory changes before the first use.
+        name = os.path.abspath(name)
+        super().__init__(
+            lambda: _Store(name, self._settings.ttl, self._settings.lease, durable),
+            ttl=ttl,
+            lease=lease,
+            max_events=max_events,
+            max_bytes=max_bytes,
+            timeout=timeout,
+            max_pending_bytes=max_pending_bytes,
+        )
+
+
+class _Run(NamedTuple):
+    """A row of the table of runs."""
+
+    id: int
+    cursor: bytes
+    writer: str
+    entries: int
+    ttl: float
+    lease: float
+    beat: float
+
+    @property
+    def end(self) -> End:
+        return End(_cursor(self.cursor), self.writer)
+
+    @property
+    def age(self) -> float:
+        # If the clock was set back, a sign of the writer lies ahead. It is as much of none as one
+        # that lies far back: a writer that lives gives another, by the new clock.
+        return abs(time.time() - self.beat)
+
+
+class _Store:
+    """The file; see `Store`. Connections are made when they are needed, and used by one at a time.
+
+    Each waits for a lock for at most a second.
+    """
+
+    def __init__(self, path: str, ttl: float, lease: float, durable: bool) -> None:
+        self._path = path
+        self._ttl = ttl
+        self._lease = lease
+        self._synchronous = "FULL" if durable else "NORMAL"
+        self._lock = threading.Lock()
+        self._free: list[sqlite3.Connection] = []
+        self._purge_at = 0.0
+
+    def connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+            connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                connection.executescript(_SCHEMA)
+            elif version != _VERSION:
+                raise sqlite3.DatabaseError(
+                    f"expected a file of runs in the form {_VERSION}, got the form {version}"
+                )
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection."""
+        with _translated():
+            with self._lock:
+                connection = self._free.pop() if self._free else None
+            if connection is None:
+                connection = self.connect()
+            try:
+                yield connection
+            except BaseException:
+                connection.close()  # it may be in a transaction, or broken
+                raise
+            with self._lock:
+                self._free.append(connection)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection with the lock for writing, and commit what is written."""
+        with self._connection() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            self._purge(connection)
+            yield connection
+            connection.execute("COMMIT")
+
+    def _purge(self, connection: sqlite3.Connection) -> None:
+        """Remove the runs whose time is over."""
+        now = time.monotonic()
+        if now < self._purge_at:
+            return
+        self._purge_at = now + _PURGE_SECONDS
+        over = connection.execute(
+            "SELECT id FROM run WHERE beat + ttl < ?", (time.time(),)
+        ).fetchall()
+        connection.executemany("DELETE FROM entry WHERE run = ?", over)
+        connection.executemany("DELETE FROM run WHERE id = ?", over)
+
+    def append(self, appends: Sequence[Append]) -> Sequence[End | StoreUnavailable | None]:
+        with self._writing() as connection:
+            return [self._append(connection, append) for append in appends]
+
+    def _append(self, connection: sqlite3.Connection, append: Append) -> End | None:
+        run = _run(connection, append.run)
+        end = NOWHERE if run is None else run.end
+        if end != append.after:
+            return end
+        now = time.time()
+        if run is None:
+            id = self._insert_run(connection, append.run)
+            entries = 0
+        else:
+            id, entries = run.id, run.entries
+        if append.entries:
+            _insert(connection, id, append.entries)
+            end = End(append.entries[-1].cursor, append.entries[-1].writer)
+            entries += len(append.entries)
+            if append.keep is not None and entries > append.keep:
+                connection.execute(
+                    "DELETE FROM entry WHERE run = ?1 AND cursor IN"
+                    " (SELECT cursor FROM entry WHERE run = ?1 ORDER BY cursor LIMIT ?2)",
+                    (id, entries - append.keep),
+                )
+                entries = append.keep
+        connection.execute(
+            "UPDATE run SET cursor = ?, writer = ?, entries = ?, ttl = ?, lease = ?, beat = ?"
+            " WHERE id = ?",
+            (_key(end.cursor), end.writer, entries, self._ttl, self._lease, now, id),
+        )
+        return None
+
+    def _insert_run(self, connection: sqlite3.Connection, name: str) -> int:
+        # One of that name is over: else it would have been found.
+        connection.execute(
+            "DELETE FROM entry WHERE run IN (SELECT id FROM run WHERE name = ?)", (name,)
+        )
+        connection.execute("DELETE FROM run WHERE name = ?", (name,))
+        cursor = connection.execute(
+            "INSERT INTO run (name, cursor, writer, entries, ttl, lease, beat)"
+            " VALUES (?, x'', '', 0, 0, 0, 0)",
+            (name,),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def read(self, run: str, after: Cursor, limit: int) -> Page | None:
+        with self._connection() as connection:
+            connection.execute("BEGIN")
+            page = self._read(connection, run, after, limit)
+            connection.execute("COMMIT")
+            return page
+
+    def _read(
+        self, connection: sqlite3.Connection, name: str, after: Cursor, limit: int
+    ) -> Page | None:
+        run = _run(connection, name)
+        if run is None:
+            return None
+        (oldest,) = connection.execute(
+            "SELECT min(cursor) FROM entry WHERE run = ?", (run.id,)
+        ).fetchone()
+        rows = connection.execute(
+            "SELECT cursor, before, text, writer FROM entry WHERE run = ? AND cursor >= ?"
+            " ORDER BY cursor",
+            (run.id, _key(after)),
+        )
+        entries: list[Entry] = []
+        size = 0
+        for row in rows:
+            entry = _entry(*row)
+            entries.append(entry)
+            if len(entries) > 1:
+                size += len(entry.text)
+                if size >= limit:
+                    break
+        return Page(entries, _cursor(oldest), run.end)
+
+    def look(self, runs: Sequence[str]) -> Sequence[State]:
+        states: list[State] = []
+        with self._writing() as connection:
+            for name in runs:
+                run = _run(connection, name)
+                states.append(
+                    State(NOWHERE, 0.0, self._lease)
+                    if run is None
+                    else State(run.end, run.age, run.lease)
+                )
+        return states
+
+    def close_if_dead(self, run: str, end: End) -> None:
+        with self._writing() as connection:
+            found = _run(connection, run)
+            if found is not None and found.end == end and found.age > found.lease:
+                self._end(connection, found, CLOSED, found.entries + 1)
+
+    def delete(self, run: str) -> None:
+        with self._writing() as connection:
+            found = _run(connection, run)
+            if found is None:
+                return
+            ((text,),) = connection.execute(
+                "SELECT text FROM entry WHERE run = ? AND cursor = ?", (found.id, found.cursor)
+            )
+            if text != DELETED:
+                connection.execute("DELETE FROM entry WHERE run = ?", (found.id,))
+                self._end(connection, found, DELETED, 1)
+
+    def _end(self, connection: sqlite3.Connection, run: _Run, text: str, entries: int) -> None:
+        """Append an entry that no writer has written."""
+        cursor = _cursor(run.cursor)
+        entry = Entry(above(cursor), cursor, text)
+        _insert(connection, run.id, [entry])
+        connection.execute(
+            "UPDATE run SET cursor = ?, writer = '', entries = ?, beat = ? WHERE id = ?",
+            (_key(entry.cursor), entries, time.time(), run.id),
+        )
+
+    def infos(self) -> Iterator[tuple[str, Sequence[Entry]]]:
+        with self._connection() as connection:
+            runs = connection.execute(
+                "SELECT name, id FROM run WHERE beat + ttl >= ?", (time.time(),)
+            ).fetchall()
+            for name, id in runs:
+                entries: list[Entry] = []
+                for row in connection.execute(
+                    "SELECT cursor, before, text, writer FROM entry WHERE run = ?"
+                    " ORDER BY cursor DESC",
+                    (id,),
+                ):
+                    entries.insert(0, _entry(*row))
+                    if is_event(entries[0]):
+                        break
+                if entries:
+                    yield name, entries
+
+    def watch(self, on_entries: OnEntries) -> "_Watch":
+        return _Watch(self, on_entries)
+
+    def close(self) -> None:
+        with self._lock:
+            for connection in self._free:
+                connection.close()
+            self._free.clear()
+
+
+class _Watch:
+    """Asks the file whether it has changed, which is one look at its shared memory."""
+
+    def __init__(self, store: _Store, on_entries: OnEntries) -> None:
+        self._store = store
+        self._on_entries = on_entries
+        self._connection: sqlite3.Connection | None = None
+        self._version = -1
+        self._seq = 0  # of the last row that was fetched
+        self._runs: set[str] = set()
+        self._is_resting = True  # nobody was watched for a while
+
+    def add(self, run: str) -> None:
+        self._runs.add(run)
+
+    def remove(self, run: str) -> None:
+        self._runs.discard(run)
+        if not self._runs:
+            self._is_resting = True
+
+    def wait(self, timeout: float) -> None:
+        end = time.monotonic() + timeout
+        with _translated():
+            if self._connection is None:
+                self._connection = self._store.connect()
+            if self._is_resting:
+                self._is_resting = False
+                self._begin(self._connection)
+                return
+            while not self._has_told(self._connection):
+                left = end - time.monotonic()
+                if left <= 0:
+                    return
+                time.sleep(min(left, _POLL_SECONDS))
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Go on from now; what came meanwhile is read."""
+        (seq,) = connection.execute("SELECT max(seq) FROM entry").fetchone()
+        self._seq = seq or 0
+        for run in list(self._runs):
+            self._on_entries(run, ())
+
+    def _has_told(self, connection: sqlite3.Connection) -> bool:
+        """Tell what is new; return whether anything may be."""
+        (version,) = connection.execute("PRAGMA data_version").fetchone()
+        if version == self._version:
+            return False
+        # Before the rows are read: what is committed in between changes it again.
+        self._version = version
+        while True:
+            rows = connection.execute(
+                "SELECT seq, name, entry.cursor, before, text, entry.writer"
+                " FROM entry JOIN run ON run.id = entry.run WHERE seq > ? ORDER BY seq LIMIT ?",
+                (self._seq, _FETCHED),
+            ).fetchall()
+            news: dict[str, list[Entry]] = {}
+            for _, name, *row in rows:
+                if name in self._runs:
+                    news.setdefault(name, []).append(_entry(*row))
+            for name, entries in news.items():
+                self._on_entries(name, entries)
+            if rows:
+                self._seq = rows[-1][0]
+            if len(rows) < _FETCHED:
+                return True
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Raise StoreUnavailable for what passes: a lock, a full disk, a file that cannot be opened."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StoreUnavailable(f"the file does not answer: {error}") from error
+
+
+def _run(connection: sqlite3.Connection, name: str) -> _Run | None:
+    """Return the row of a run, if its time is not over."""
+    row = connection.execute(
+        "SELECT id, cursor, writer, entries, ttl, lease, beat FROM run"
+        " WHERE name = ? AND beat + ttl >= ?",
+        (name, time.time()),
+    ).fetchone()
+    return None if row is None else _Run(*row)
+
+
+def _insert(connection: sqlite3.Connection, run: int, entries: Sequence[Entry]) -> None:
+    connection.executemany(
+        "INSERT INTO entry (run, cursor, before, text, writer) VALUES (?, ?, ?, ?, ?)",
+        [(run, _key(e.cursor), _key(e.before), e.text, e.writer) for e in entries],
+    )
+
+
+def _key(cursor: Cursor) -> bytes:
+    return cursor[0].to_bytes(8, "big") + cursor[1].to_bytes(8, "big")
+
+
+def _cursor(key: bytes) -> Cursor:
+    return int.from_bytes(key[:8], "big"), int.from_bytes(key[8:], "big")
+
+
+def _entry(cursor: bytes, before: bytes, text: str, writer: str) -> Entry:
+    return Entry(_cursor(cursor), _cursor(before), text, writer)
