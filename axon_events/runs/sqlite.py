@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from ..replay import StoreUnavailable
-from ._core import (
+from ._core import Runs
+from ._store import (
     CLOSED,
     DELETED,
     NOWHERE,
@@ -30,7 +31,6 @@ from ._core import (
     Entry,
     OnEntries,
     Page,
-    Runs,
     State,
     above,
     is_event,

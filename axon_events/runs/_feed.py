@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""The newest frames of a run that is followed in this process, and the followers of it.
+
+Followers take frames from the feed, or read them from the store where the feed does not have them.
+Which is right is told by the id of the last entry that a follower had: either the feed knows what
+comes after it, or the store is asked. A follower waits only if the store had nothing after it, and
+the feed has not changed since before it was asked. The store is watched from before that. So
+nothing is missed in between, and nothing comes twice.
+"""
+
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Final
+
+from .._wait import LoopWaiter, ThreadWaiter
+from ..replay import (
+    CursorAhead,
+    CursorExpired,
+    CursorUnknown,
+    ReplayLog,
+    RunLost,
+    RunUnknown,
+    _Follower,
+    _LoopFollower,
+    _Newest,
+    _Oldest,
+    _shown,
+    _ThreadFollower,
+)
+from ._store import (
+    BEGINNING,
+    CLOSED,
+    DELETED,
+    NOWHERE,
+    Cursor,
+    Entry,
+    Page,
+    cursor_of,
+    entries_after,
+    found,
+    frame_of,
+    id_of,
+    is_final,
+)
+
+if TYPE_CHECKING:
+    from ._process import Process
+
+__all__ = ["Feed", "RunLoopFollower", "RunThreadFollower"]
+
+PAGE_BYTES: Final = 64 * 2**10  # of a read of the store, or of what a follower gives at once
+_WINDOW_BYTES: Final = 256 * 2**10  # of the frames of a feed
+
+
+class Feed(ReplayLog):
+    """The newest frames of a run that is followed here; the run's other frames are in the store.
+
+    Its frames are what a `ReplayLog` has, and its followers wait as they do there. Entries that are
+    no events have empty frames. `_newest` is another object whenever followers are to look again.
+
+    - `last`: the cursor of the run's last entry, as far as is known here; None if nothing is.
+    - `failure`: why it goes on no more.
+    """
+
+    def __init__(self, process: "Process", run: str) -> None:
+        super().__init__(stream_id=run, max_bytes=_WINDOW_BYTES)
+        self.process = process
+        self.run = run
+        self.last: Cursor | None = None
+        self.failure: RunLost | None = None
+        self._number_after_id.clear()
+        self._followers: dict[weakref.ref[RunFollower], None] = {}
+        # For the sweep.
+        self.is_active = False  # since the last one
+        self.lost_since: float | None = None
+        self.looks = 0
+        self.looked_at = NOWHERE
+        # For `Process.catch_up`.
+        self.is_catching_up = False
+        self.is_behind = False
+
+    def join(self, follower: "RunFollower") -> None:
+        followers = self._followers
+        reference = weakref.ref(follower, lambda reference: followers.pop(reference, None))
+        followers[reference] = None
+
+    def followers(self) -> "list[RunFollower]":
+        followers = (reference() for reference in list(self._followers))
+        return [each for each in followers if each is not None and not each._is_closed]
+
+    def anchor(self, entry: Entry) -> None:
+        """Begin after the run's last entry, if nothing is known yet."""
+        with self._lock:
+            if entry.text == DELETED:
+                self.fail(f"the run {_shown(self.run)} was deleted")
+            elif self.last is None:
+                self._begin_after(entry.cursor, entry.text if is_final(entry) else None)
+
+    def begin_again(self, cursor: Cursor) -> None:
+        """Begin after the last entry that the store has evicted."""
+        with self._lock:
+            self._begin_after(cursor, None)
+
+    def take(self, entries: Sequence[Entry]) -> bool:
+        """Take entries that were appended; return whether some are missing before the last one."""
+        with self._lock:
+            for entry in entries if self.failure is None else ():
+                self.is_active = True
+                if entry.text == DELETED:
+                    self.anchor(entry)
+                    return False
+                last = self.last
+                if last is None:
+                    last = entry.before
+                    self._begin_after(last, None)
+                if entry.before == last:
+                    self.last = entry.cursor
+                    end = entry.text if is_final(entry) else None
+                    self._keep(id_of(self.run, entry.cursor), frame_of(self.run, entry), end)
+                elif entry.before > last:
+                    return True
+                elif not self._had(entry):
+                    self.lose()
+                    return False
+        return False
+
+    def _had(self, entry: Entry) -> bool:
+        """Return whether an entry is one of those here, or older than these."""
+        if entry.cursor <= cursor_of(self.run, self._oldest.evicted):
+            return True
+        before = self._number_after_id.get(id_of(self.run, entry.before))
+        after = self._number_after_id.get(id_of(self.run, entry.cursor))
+        return after is not None and before is not None and before + 1 == after
+
+    def lose(self) -> None:
+        self.fail(f"the store has lost events of the run {_shown(self.run)} that were given here")
+
+    def fail(self, message: str) -> None:
+        with self._lock:
+            self.failure = RunLost(message)
+        self.process.drop(self)
+        self.change()
+
+    def change(self) -> None:
+        """Have all followers look again."""
+        with self._lock:
+            self._newest = self._newest._replace()
+        self._waiters.wake()
+
+    def _begin_after(self, cursor: Cursor, end: str | None) -> None:
+        id = id_of(self.run, cursor)
+        newest = self._newest
+        self.last = cursor
+        # Numbers go on from those before, so that whoever has one of these finds nothing for it.
+        self._frames = {}
+        self._number_after_id = {id: newest.total}
+        self._oldest = _Oldest(newest.total, newest.bytes, "", id)
+        self._newest = newest._replace(id=id, end=end)
+        self._waiters.wake()
+
+    def highest(self) -> Cursor:
+        """Return the highest cursor that somebody was given here."""
+        cursors = [each.cursor for each in self.followers() if each.has_found]
+        return max((*cursors, self.last or BEGINNING))
+
+
+class RunFollower(_Follower):
+    """What differs for a run of a store: what the feed does not have is read from the store.
+
+    `_id` is that of the last entry that it had, also of one that is no event.
+    """
+
+    def __init__(self, feed: Feed, id: str | None, keep_alive: float | None) -> None:
+        super().__init__(feed, id, keep_alive)
+        self._feed = feed
+        self._id = id or ""
+        self.has_found = False  # its first frame
+        self._held = b""  # what it has read and not given
+        self._is_ended = False  # the last entry that it had was final
+        self._job: Future[Page | None] | None = None  # a read of the store
+        self._read_at: object = None  # the feed's `_newest` before that read began
+        self._nothing_in: object = None  # the feed's `_newest` for which the store had no more
+        self._refusal: CursorUnknown | None = None  # why it has not begun yet
+        feed.join(self)
+
+    @property
+    def has_all(self) -> bool:
+        """Whether the run has ended, and has no frame that this follower has not given."""
+        newest = self._feed._newest
+        return not self._held and (
+            self._is_ended or (newest.end is not None and newest.id == self._id)
+        )
+
+    @property
+    def cursor(self) -> Cursor:
+        return cursor_of(self._feed.run, self._id)
+
+    def _to_begin(self, newest: _Newest, deadline: float) -> float | None:
+        """Find its first frame; else return for how many seconds to wait before the next try."""
+        feed = self._feed
+        if self._job is None:
+            # A run that was closed may have been resumed, and this feed has not heard of it yet.
+            if self._id in feed._number_after_id and newest.end != CLOSED:
+                self.has_found = True
+                self._held = self._piece()
+                return None
+            if self._nothing_in is newest and self._refusal is not None:
+                left = deadline - time.monotonic()
+                is_final = newest.end is not None or feed.failure is not None
+                if left <= 0 or is_final or self._is_over():
+                    raise self._refusal
+                return left
+        try:
+            if not self._has_read(newest):
+                return threading.TIMEOUT_MAX
+        except (RunUnknown, CursorAhead) as refusal:
+            self._refusal = refusal
+            self._nothing_in = self._read_at
+            return 0.0
+        self.has_found = True
+        return None
+
+    def _next(self) -> bytes | _Newest:
+        """Return the next frames; none at the end; if they have yet to come, what to wait with."""
+        feed = self._feed
+        feed.process.require_here()
+        self._require_alone()
+        while True:
+            newest = feed._newest
+            if self._is_over():
+                return b""
+            if self._held:
+                held, self._held = self._held, b""
+                return held
+            if self._is_ended:
+                return b""
+            if self._job is None:
+                if piece := self._piece():
+                    return piece
+                if self._is_ended:
+                    return b""
+                if feed.failure is not None:
+                    raise feed.failure.with_traceback(None)
+                if feed.process.trouble is not None:
+                    raise feed.process.trouble.with_traceback(None)
+                if self._id == newest.id or self._nothing_in is newest:
+                    return newest
+            try:
+                if not self._has_read(newest):
+                    return newest
+            except (RunUnknown, CursorAhead):  # the sweep finds out for how long
+                self._nothing_in = self._read_at
+            except CursorUnknown:
+                feed.lose()
+
+    def _piece(self) -> bytes:
+        """Return frames that the feed has; none if the next one is not there."""
+        feed = self._feed
+        number = feed._number_after_id.get(self._id)
+        piece = b""
+        while number is not None and number < feed._newest.total and not piece:
+            try:
+                piece, number, self._id = feed._read(number, self._id, PAGE_BYTES)
+            except CursorExpired:  # the store may have it
+                return b""
+        newest = feed._newest
+        self._is_ended = newest.end is not None and newest.id == self._id
+        return piece
+
+    def _has_read(self, newest: _Newest) -> bool:
+        """Read what the store has after `_id`; return False if that takes a wait."""
+        process, run = self._feed.process, self._feed.run
+        if self._job is None:
+            self._read_at = newest
+            self._job = process.submit(process.read, self._feed, self.cursor)
+            self._job.add_done_callback(self._wake)
+        if not self._job.done():
+            return False
+        job, self._job = self._job, None
+        page = job.result()
+        if page is not None and page.entries and page.entries[-1].text == DELETED:
+            self._feed.anchor(page.entries[-1])
+        page = found(run, page)
+        entries = entries_after(run, self.cursor, page)
+        last = page.entries[-1]
+        self._held = b"".join(frame_of(run, entry) for entry in entries)
+        self._id = id_of(run, last.cursor)
+        self._is_ended = is_final(last)
+        if last.cursor == page.end.cursor:
+            self._nothing_in = self._read_at
+            self._feed.anchor(last)
+        return True
+
+    def _wake(self, job: "Future[Page | None]") -> None:
+        if (waiter := self._waiter) is not None:
+            waiter.wake()
+
+    def _enter(self, waiter: ThreadWaiter | LoopWaiter, newest: _Newest) -> bool:
+        is_quiet = super()._enter(waiter, newest)
+        return is_quiet and (self._job is None or not self._job.done())
+
+
+class RunThreadFollower(RunFollower, _ThreadFollower):
+    """What `Run.follow` returns."""
+
+    def _begin(self, wait: float) -> None:
+        deadline = time.monotonic() + wait
+        while (pause := self._to_begin(newest := self._feed._newest, deadline)) is not None:
+            self._woken(newest, pause)
+
+
+class RunLoopFollower(RunFollower, _LoopFollower):
+    """What `Run.afollow` returns."""
+
+    async def _begin(self, wait: float) -> None:
+        deadline = time.monotonic() + wait
+        try:
+            while (pause := self._to_begin(newest := self._feed._newest, deadline)) is not None:
+                await self._woken(newest, pause)
+        finally:
+            self._stop_timer()

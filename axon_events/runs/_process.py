@@ -1,0 +1,566 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""What one process has of a store: a connection, threads, writers and feeds.
+
+The writer's thread appends what the writers were given; what comes meanwhile goes together in the
+next append. The hub's thread takes what the store tells, and gives it to the feeds. Up to eight
+readers do all else that waits for the store, for threads and for loops.
+
+Nothing is believed only because it is quiet: every two seconds a sweep compares the quiet feeds
+with the store. It finds what the store did not tell, what it has lost, and writers who died.
+"""
+
+import asyncio
+import atexit
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any, Final, NamedTuple, TypeVar
+
+from .._catalog import Event
+from .._codec import from_json
+from .._wait import ThreadWaiter
+from ..replay import CursorAhead, CursorExpired, StoreUnavailable, _shown
+from . import Fenced, RunExists, RunInfo
+from ._feed import PAGE_BYTES, Feed, RunFollower
+from ._store import (
+    BEGINNING,
+    DELETED,
+    NOWHERE,
+    Append,
+    Cursor,
+    End,
+    Entry,
+    Page,
+    State,
+    Store,
+    cursor_of,
+    entries_after,
+    found,
+    frame_of,
+    is_event,
+    is_final,
+    seconds_until,
+)
+from ._writer import RunWriter
+
+__all__ = ["Process", "Settings"]
+
+_T = TypeVar("_T")
+
+_READERS: Final = 8
+_LOOKS: Final = 3  # in a row that find a lease run out
+_HUB_SECONDS: Final = 0.2  # the longest wait of the hub
+_PAUSES: Final = (0.01, 0.5)  # the shortest and the longest one before a store is asked again
+
+_IN_A_FORK: Final = (
+    "this belongs to the process that this one was forked from: call create, resume or follow in"
+    " the process that uses it"
+)
+CLOSED_RUNS: Final = "the runs have been closed: make another object for the same store"
+
+
+class Settings(NamedTuple):
+    open_store: Callable[[], Store]
+    lease: float
+    ttl: float
+    timeout: float
+    max_events: float
+    max_bytes: float
+    max_pending_bytes: float
+
+    @property
+    def beat(self) -> float:
+        """How often heartbeats are sent, and quiet runs looked at, in seconds."""
+        return min(2.0, self.lease / 3)
+
+
+_AFollower = TypeVar("_AFollower", bound=RunFollower)
+
+
+class Process:
+    """What one process has of a store: its connections, threads, writers and feeds."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._pid = os.getpid()
+        self.store = settings.open_store()
+        self._watch = self.store.watch(self._on_entries)
+        self._lock = threading.RLock()  # held for a few steps, never while something is waited for
+        self._threads: dict[str, threading.Thread] = {}
+        self.is_closed = False
+        self._closing = threading.Event()
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        # The writer's.
+        self._writers: dict[RunWriter, None] = {}  # an ordered set, as the next one
+        self._due: dict[RunWriter, None] = {}
+        self._pending_bytes = 0
+        self._writer_waiter = ThreadWaiter()
+        self.trouble_of_writes: Exception | None = None
+        # The hub's.
+        self._feeds: dict[str, Feed] = {}
+        self._hub_waiter = ThreadWaiter()
+        self._is_sweeping = False
+        self._trouble_since: float | None = None
+        self.trouble: StoreUnavailable | None = None  # which followers get
+
+    def require_here(self) -> None:
+        if os.getpid() != self._pid:
+            raise RuntimeError(_IN_A_FORK)
+
+    def require_open(self) -> None:
+        if self.is_closed:
+            raise RuntimeError(CLOSED_RUNS)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is stored any more."""
+        return self._closing.is_set()
+
+    def call(
+        self, function: Callable[..., _T], *args: Any, dropped: Callable[[_T], object] | None = None
+    ) -> _T:
+        """Call a function in a reader's thread, and wait for it.
+
+        - `dropped`: takes its result if nobody waits for it any more.
+        """
+        future = self.submit(function, *args)
+        try:
+            return future.result()
+        except BaseException:
+            _let_go(future, dropped)
+            raise
+
+    async def acall(
+        self, function: Callable[..., _T], *args: Any, dropped: Callable[[_T], object] | None = None
+    ) -> _T:
+        """Do what `call` does, without blocking the loop."""
+        future = self.submit(function, *args)
+        try:
+            return await asyncio.wrap_future(future)
+        except BaseException:
+            _let_go(future, dropped)
+            raise
+
+    def submit(self, function: Callable[..., _T], *args: Any) -> "Future[_T]":
+        """Have a reader's thread call a function."""
+        future: Future[_T] = Future()
+
+        def work() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(function(*args))
+                except BaseException as error:
+                    future.set_exception(error)
+
+        with self._lock:
+            self.require_open()
+            self._jobs.put(work)
+            count = sum(name.startswith("reader") for name in self._threads)
+            if count < _READERS:
+                self._start(f"reader {count}", self._read_for_others)
+        return future
+
+    def ask(self, function: Callable[..., _T], *args: Any) -> _T:
+        """Call a function of the store, and again for as long as the user's `timeout` allows."""
+        deadline = time.monotonic() + self.settings.timeout
+        pause, longest = _PAUSES
+        while True:
+            try:
+                return function(*args)
+            except StoreUnavailable:
+                if time.monotonic() + pause > deadline or self._closing.wait(pause):
+                    raise
+            except Exception as error:
+                raise _broken(error) from error
+            pause = min(2 * pause, longest)
+
+    def read(self, feed: Feed, cursor: Cursor) -> Page | None:
+        """Read a page for a follower."""
+        page = self.ask(self.store.read, feed.run, cursor, PAGE_BYTES)
+        if page is not None and not page.entries:  # the cursor is ahead; the run may have ended
+            self.ask(self._anchor, feed, page.end.cursor)
+        return page
+
+    def _anchor(self, feed: Feed, end: Cursor) -> None:
+        page = self.store.read(feed.run, end, 1)
+        if page is not None and page.entries:
+            feed.anchor(page.entries[-1])
+
+    def create(self, run: str) -> RunWriter:
+        if self.ask(self.store.read, run, BEGINNING, 1) is not None:
+            raise RunExists(f"the store has a run {_shown(run)}: use a name once")
+        return RunWriter(self, run)
+
+    def resume(self, run: str) -> tuple[RunWriter, list[Event]]:
+        deadline = time.monotonic() + self.settings.timeout
+        while True:
+            entries, end = self._entries(run)
+            events = [from_json(entry.text) for entry in entries if is_event(entry)]
+            if events and events[-1].is_terminator:
+                raise RuntimeError(
+                    f"the run {_shown(run)} has ended by {events[-1].kind}: there is nothing to"
+                    " resume"
+                )
+            writer = RunWriter(self, run, entries, end)
+            writer.take_over()
+            try:
+                writer.flush(seconds_until(deadline))
+            except Fenced:  # it has gone on meanwhile
+                continue
+            except StoreUnavailable as error:
+                writer.fail(error)
+                raise
+            return writer, events
+
+    def events(self, run: str) -> list[Event]:
+        return [from_json(entry.text) for entry in self._entries(run)[0] if is_event(entry)]
+
+    def _entries(self, run: str) -> tuple[list[Entry], End]:
+        """Return all entries of a run that are kept, and where it ends."""
+        while True:
+            entries: list[Entry] = []
+            page = found(run, self.ask(self.store.read, run, BEGINNING, PAGE_BYTES))
+            entries.extend(page.entries)
+            try:
+                while (last := entries[-1].cursor) != page.end.cursor:
+                    page = found(run, self.ask(self.store.read, run, last, PAGE_BYTES))
+                    entries.extend(entries_after(run, last, page))
+            except (CursorExpired, CursorAhead):
+                continue  # some of it was evicted, or lost, meanwhile
+            return entries, page.end
+
+    def after(self, run: str, cursor: Cursor) -> bytes:
+        frames: list[bytes] = []
+        while True:
+            page = found(run, self.ask(self.store.read, run, cursor, PAGE_BYTES))
+            frames += [frame_of(run, entry) for entry in entries_after(run, cursor, page)]
+            cursor = page.entries[-1].cursor
+            if cursor == page.end.cursor:
+                return b"".join(frames)
+
+    def infos(self) -> list[RunInfo]:
+        return [
+            _info(name, entries)
+            for name, entries in self.ask(lambda: list(self.store.infos()))
+            if entries[-1].text != DELETED
+        ]
+
+    def follower(
+        self, kind: type[_AFollower], run: str, id: str | None, keep_alive: float | None
+    ) -> _AFollower:
+        cursor_of(run, id)  # raises what it raises before anything is watched
+        with self._lock:
+            self.require_open()
+            feed = self._feeds.get(run)
+            if feed is None:
+                feed = Feed(self, run)
+            follower = kind(feed, id, keep_alive)
+            if run not in self._feeds:
+                self._feeds[run] = feed
+                self._watch.add(run)
+                self._start("hub", self._hub)
+                self._hub_waiter.wake()
+        return follower
+
+    def drop(self, feed: Feed) -> None:
+        """Let go of a feed: who follows its run from now on gets another one."""
+        with self._lock:
+            if self._feeds.get(feed.run) is feed:
+                del self._feeds[feed.run]
+                self._watch.remove(feed.run)
+
+    def disconnect(self) -> None:
+        for feed in list(self._feeds.values()):
+            feed.disconnect()
+
+    def close(self) -> None:
+        with self._lock:
+            if self.is_closed:
+                return
+            self.is_closed = True
+        try:
+            self._flush()
+        finally:
+            self._end_threads()
+
+    def _flush(self) -> None:
+        """Wait until the store has all that was appended; raise StoreUnavailable if it has not."""
+        deadline = time.monotonic() + self.settings.timeout
+        failures: list[StoreUnavailable] = []
+        for writer in list(self._writers):
+            try:
+                writer.flush(seconds_until(deadline))
+            except StoreUnavailable as error:
+                failures.append(error)
+            except (Fenced, RunExists):  # which its owner is told
+                pass
+        if failures:
+            raise failures[0]
+
+    def _flush_at_exit(self) -> None:
+        if os.getpid() == self._pid:
+            self._flush()
+
+    def _end_threads(self) -> None:
+        atexit.unregister(self._flush_at_exit)
+        self._closing.set()
+        self._writer_waiter.wake()
+        self._hub_waiter.wake()
+        with self._lock:
+            threads = list(self._threads.values())
+        for _ in threads:
+            self._jobs.put(None)
+        self.disconnect()
+        deadline = time.monotonic() + self.settings.timeout
+        for thread in threads:
+            thread.join(seconds_until(deadline))
+        if not any(thread.is_alive() for thread in threads):
+            if "hub" not in self._threads:
+                self._watch.close()
+            self.store.close()
+
+    def _start(self, name: str, work: Callable[[], None]) -> None:
+        if name not in self._threads:
+            thread = threading.Thread(target=work, name=f"axon_events runs {name}", daemon=True)
+            thread.start()
+            self._threads[name] = thread
+
+    def _read_for_others(self) -> None:
+        while (work := self._jobs.get()) is not None:
+            work()
+            del work  # and so what it holds
+
+    def reserve(self, size: int) -> None:
+        with self._lock:
+            if self._pending_bytes >= self.settings.max_pending_bytes:
+                raise StoreUnavailable(
+                    f"{self._pending_bytes} bytes wait for the store, which is as many as"
+                    f" max_pending_bytes allows: {self.trouble_of_writes or 'it is too slow'}"
+                ) from self.trouble_of_writes
+            self._pending_bytes += size
+
+    def release(self, size: int) -> None:
+        with self._lock:
+            self._pending_bytes -= size
+
+    def wake_writer(self, writer: RunWriter) -> None:
+        self._writers[writer] = None
+        self._due[writer] = None
+        if "writer" not in self._threads:
+            with self._lock:
+                atexit.register(self._flush_at_exit)
+                self._start("writer", self._write)
+        self._writer_waiter.wake()
+
+    def _write(self) -> None:
+        beat = self.settings.beat
+        next_beat = time.monotonic() + beat
+        pause = 0.0
+        while True:
+            if pause:
+                self._closing.wait(pause)
+            self._writer_waiter = waiter = ThreadWaiter()
+            # Looked at only now that whoever changes them sees the waiter.
+            if self._closing.is_set():
+                return
+            if not self._due:
+                waiter.wait(seconds_until(next_beat) if self._writers else None)
+            now = time.monotonic()
+            if now >= next_beat:
+                next_beat = now + beat
+                self._due.update(self._writers)
+            pause = self._append(now - beat / 2, pause)
+
+    def _append(self, beat: float, pause: float) -> float:
+        """Append what is due; return for how many seconds to wait before the next time."""
+        appends: list[tuple[RunWriter, Append]] = []
+        for writer in list(self._due):
+            del self._due[writer]  # first, so that what is appended from now on is due again
+            if (append := writer.next_append(beat)) is not None:
+                appends.append((writer, append))
+            elif writer.is_done:
+                self._writers.pop(writer, None)
+        if not appends:
+            return 0.0
+        try:
+            answers = self.store.append([append for _, append in appends])
+        except StoreUnavailable as error:
+            answers = [error] * len(appends)
+        except Exception as error:
+            for writer, _ in appends:
+                writer.fail(_broken(error))
+            return 0.0
+        trouble: StoreUnavailable | None = None
+        for (writer, append), answer in zip(appends, answers, strict=True):
+            if isinstance(answer, StoreUnavailable):
+                trouble = answer
+            else:
+                writer.answered(append, answer)
+            self._due[writer] = None  # for what is left, or to be done with it
+        self.trouble_of_writes = trouble
+        shortest, longest = _PAUSES
+        return 0.0 if trouble is None else min(max(2 * pause, shortest), longest)
+
+    def _hub(self) -> None:
+        next_sweep = 0.0
+        while True:
+            self._hub_waiter = waiter = ThreadWaiter()
+            if self._closing.is_set():
+                break
+            if not self._feeds:
+                waiter.wait(None)
+                continue
+            now = time.monotonic()
+            if now >= next_sweep:
+                next_sweep = now + self.settings.beat
+                if not self._is_sweeping:
+                    self._is_sweeping = True
+                    self._try_to_submit(self._sweep)
+            try:
+                self._watch.wait(min(next_sweep - now, _HUB_SECONDS))
+            except Exception as error:
+                self._note_trouble(error)
+                self._closing.wait(_HUB_SECONDS)
+        self._watch.close()
+
+    def _try_to_submit(self, function: Callable[..., object], *args: object) -> None:
+        with suppress(RuntimeError):  # it is closed meanwhile
+            self.submit(function, *args)
+
+    def _on_entries(self, run: str, entries: Sequence[Entry]) -> None:
+        feed = self._feeds.get(run)
+        if feed is not None and (not entries or feed.take(entries)):
+            self._catch_up_soon(feed)
+
+    def _catch_up_soon(self, feed: Feed) -> None:
+        with self._lock:
+            feed.is_behind = True
+            if feed.is_catching_up:
+                return
+            feed.is_catching_up = True
+        self._try_to_submit(self._catch_up, feed)
+
+    def _catch_up(self, feed: Feed) -> None:
+        """Give a feed what the store has and the feed does not."""
+        try:
+            while True:
+                with self._lock:
+                    if not feed.is_behind:
+                        feed.is_catching_up = False
+                        return
+                    feed.is_behind = False
+                if feed.last is None:
+                    feed.change()
+                else:
+                    self._read_on(feed, feed.last)
+        except Exception as error:
+            feed.is_catching_up = False  # the sweep has it begin again
+            self._note_trouble(error)
+
+    def _read_on(self, feed: Feed, last: Cursor) -> None:
+        while True:
+            page = self.store.read(feed.run, last, PAGE_BYTES)
+            if page is None or not page.entries:
+                return  # the sweep finds out for how long
+            first = page.entries[0]
+            if last not in (first.cursor, first.before) and first.text != DELETED:
+                if last > page.oldest:
+                    feed.lose()
+                    return
+                feed.begin_again(first.before)
+            feed.take(page.entries)
+            last = page.entries[-1].cursor
+            if last == page.end.cursor:
+                return
+
+    def _sweep(self) -> None:
+        """Compare each quiet feed with the store."""
+        with self._lock:
+            for feed in list(self._feeds.values()):
+                if not feed.followers():
+                    self.drop(feed)
+            feeds = list(self._feeds.values())
+        # Before the look, so that what is appended after it counts as no loss.
+        quiet = [(feed, feed.highest()) for feed in feeds if not feed.is_active]
+        for feed in feeds:
+            feed.is_active = False
+        try:
+            states = self.store.look([feed.run for feed, _ in quiet]) if quiet else ()
+            self._trouble_since = self.trouble = None
+            for (feed, highest), state in zip(quiet, states, strict=True):
+                self._judge(feed, highest, state)
+        except Exception as error:
+            for feed in feeds:
+                feed.looks = 0  # they count in a row
+            self._note_trouble(error)
+        finally:
+            self._is_sweeping = False
+
+    def _judge(self, feed: Feed, highest: Cursor, state: State) -> None:
+        """Act on how the run of a quiet feed stands.
+
+        - `highest`: the highest cursor that somebody was given here.
+        """
+        if state.end.cursor < highest:
+            now = time.monotonic()
+            feed.lost_since = feed.lost_since or now
+            if now - feed.lost_since > 3 * self.settings.lease:
+                feed.lose()
+            return
+        if feed.lost_since is not None:
+            feed.lost_since = None
+            feed.change()
+        if state.end == NOWHERE:
+            return
+        if feed.last is None:
+            self._anchor(feed, state.end.cursor)
+        elif state.end.cursor != feed.last:
+            self._catch_up_soon(feed)
+        if feed._newest.end is not None or state.age <= state.lease:
+            feed.looks = 0
+            return
+        feed.looks = feed.looks + 1 if feed.looked_at == state.end else 1
+        feed.looked_at = state.end
+        if feed.looks >= _LOOKS and feed.last == state.end.cursor:
+            self.store.close_if_dead(feed.run, state.end)
+            self._catch_up_soon(feed)
+
+    def _note_trouble(self, error: Exception) -> None:
+        """Tell the followers, if the store has not answered for too long."""
+        now = time.monotonic()
+        since = self._trouble_since = self._trouble_since or now
+        if now - since > self.settings.timeout or not isinstance(error, StoreUnavailable):
+            self.trouble = error if isinstance(error, StoreUnavailable) else _broken(error)
+            for feed in list(self._feeds.values()):
+                feed.change()
+
+
+def _let_go(future: "Future[_T]", dropped: "Callable[[_T], object] | None") -> None:
+    """Have the result of a call that nobody waits for any more taken care of, if it has one."""
+
+    def take(future: "Future[_T]") -> None:
+        if dropped is not None and not future.cancelled() and future.exception() is None:
+            dropped(future.result())
+
+    if not future.cancel():
+        future.add_done_callback(take)
+
+
+def _broken(error: Exception) -> StoreUnavailable:
+    unavailable = StoreUnavailable(f"the store has failed: {type(error).__name__}: {error}")
+    unavailable.__cause__ = error
+    return unavailable
+
+
+def _info(name: str, entries: Sequence[Entry]) -> RunInfo:
+    ended = is_final(entries[-1])
+    for entry in reversed(entries):
+        if is_event(entry):
+            event = from_json(entry.text)
+            return RunInfo(name, event.kind, event.timestamp_ms, ended)
+    return RunInfo(name, "", 0, ended)

@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""The one writer of a run: what it was given, and what of that the store has.
+
+An append says where the run must end. If it does not, the store says where it does, and that tells
+the rest: an end that this writer has made, or has gone on from, is in its copy. So either a reply
+was lost, and the store has more than was known; or the store has lost entries, and what comes after
+that end is appended again. Any other end was made by another, and this writer is fenced.
+"""
+
+import asyncio
+import math
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from .._catalog import Event, FlowExecutionEvent
+from .._codec import to_json
+from .._wait import LoopWaiter, ThreadWaiter, Waiters
+from ..replay import _NESTED, StoreUnavailable, _shown, wait_seconds
+from . import Fenced, RunExists
+from ._store import (
+    BEGINNING,
+    CLOSED,
+    NOWHERE,
+    TAKEN_OVER,
+    Append,
+    Cursor,
+    End,
+    Entry,
+    above,
+    id_of,
+    is_event,
+    is_final,
+    kind_of,
+    next_cursor,
+    seconds_until,
+    size_of,
+)
+
+if TYPE_CHECKING:
+    from ._process import Process
+
+__all__ = ["RunWriter"]
+
+_APPEND_COUNT: Final = 1000  # entries that are appended at once, at most
+_APPEND_BYTES: Final = 2**20  # one more entry may go over it
+
+
+class RunWriter:
+    """The one writer of a run, which `create` or `resume` returns; for any number of threads.
+
+    As a context manager, also an asynchronous one, it is closed at the end.
+    """
+
+    def __init__(
+        self, process: "Process", run: str, entries: Iterable[Entry] = (), end: End = NOWHERE
+    ) -> None:
+        self._process = process
+        self._run = run
+        self._token = secrets.token_hex(8)
+        # One at a time appends, or notes what the store has answered; it is never held for long.
+        self._lock = threading.RLock()
+        self._is_appending = False
+        self._is_closing = False
+        # What the store is to have, in order: first what it has, as far as is known.
+        self._copy = deque(entries)
+        self._pending: deque[Entry] = deque()
+        self._copy_bytes = sum(size_of(entry.text) for entry in self._copy)
+        self._end = end  # where the run ends in the store, as far as is known
+        self._acknowledged = end.cursor  # the highest cursor that the store has ever had
+        self._is_closed = False
+        self._failure: Exception | None = None  # why nothing more gets into the store
+        self._reached = time.monotonic()  # when the store last took an append or a heartbeat
+        self._waiters = Waiters()  # who flushes
+
+    def append(self, event: Event) -> str:
+        """Take an event, and return its id; the store gets it soon after. It never waits.
+
+        This is a sink for a `FlowEmitter`. Raises Fenced if another has taken over the run, closed
+        or deleted it; RunExists if it was created elsewhere at the same time; StoreUnavailable if
+        what waits for the store has reached `max_pending_bytes`; TypeError for anything but an
+        event; RuntimeError after a terminator or `close`, or if a finalizer or a signal handler
+        calls this inside another `append` of its thread. The event is not taken then.
+        """
+        if not isinstance(event, FlowExecutionEvent):
+            raise TypeError(f"append takes an event, got {type(event).__name__}")
+        self._process.require_here()
+        text = to_json(event)
+        with self._lock:
+            if self._is_appending:
+                raise RuntimeError(_NESTED)
+            try:
+                self._is_appending = True
+                self._require_open()
+                self._process.reserve(size_of(text))
+                cursor = next_cursor(self._last, event)
+                self._take(cursor, text)
+                return id_of(self._run, cursor)
+            finally:
+                self._is_appending = False
+                if self._is_closing:
+                    self._close()
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until the store has all that was appended before.
+
+        - `timeout`: for how many seconds at most, from 0; None for that of the runs.
+
+        Raises StoreUnavailable if that was not enough, Fenced and RunExists as `append`.
+        """
+        self._process.require_here()
+        target = self._target()
+        deadline = self._deadline(timeout)
+        while not self._has_stored(target):
+            waiter = ThreadWaiter()
+            self._waiters.add(waiter)
+            try:
+                # Looked at only now that whoever changes it sees the waiter.
+                if not self._has_stored(target) and not waiter.wait(seconds_until(deadline)):
+                    self._give_up()
+            finally:
+                self._waiters.remove(waiter)
+
+    async def aflush(self, timeout: float | None = None) -> None:
+        """Do what `flush` does, without blocking the loop."""
+        self._process.require_here()
+        target = self._target()
+        deadline = self._deadline(timeout)
+        loop = asyncio.get_running_loop()
+        while not self._has_stored(target):
+            waiter = LoopWaiter(loop)
+            self._waiters.add(waiter)
+            timer = loop.call_later(seconds_until(deadline), waiter.resume, False)
+            try:
+                if not self._has_stored(target) and not await waiter.future:
+                    self._give_up()
+            finally:
+                timer.cancel()
+                self._waiters.remove(waiter)
+
+    def close(self) -> None:
+        """End the run, and wait until the store has all of it.
+
+        Without a terminator the run is closed: its followers end, and it can be resumed. Nothing is
+        stored if nothing was appended. Raises what `flush` raises; what was appended is kept then,
+        to be stored later. Inside an `append` of this thread, the run ends after that `append`, and
+        nothing is waited for. Again, only wait.
+        """
+        self._process.require_here()
+        if not self._close():
+            self.flush()
+
+    async def aclose(self) -> None:
+        """Do what `close` does, without blocking the loop."""
+        self._process.require_here()
+        if not self._close():
+            await self.aflush()
+
+    def __enter__(self) -> "RunWriter":
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> "RunWriter":
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a RunWriter can be neither copied nor pickled: a run has one writer")
+
+    def _close(self) -> bool:
+        """End the run; return whether that has to wait for an `append` of this thread."""
+        with self._lock:
+            self._is_closing = self._is_appending
+            if not self._is_closing:
+                self._is_closed = True
+                is_open = self._failure is None and not self._process.is_closed
+                if is_open and self._last_entry is not None and not self._is_ended:
+                    self._take(above(self._last), CLOSED)
+            return self._is_closing
+
+    def take_over(self) -> None:
+        with self._lock:
+            self._take(above(self._last), TAKEN_OVER)
+
+    def _take(self, cursor: Cursor, text: str) -> None:
+        # One step, so that an interrupt leaves all as before, or as after it.
+        self._pending.append(Entry(cursor, self._last, text, self._token))
+        self._process.wake_writer(self)
+
+    @property
+    def _last_entry(self) -> Entry | None:
+        """The entry that was appended last, or found last; under the lock, as those below."""
+        if self._pending:
+            return self._pending[-1]
+        return self._copy[-1] if self._copy else None
+
+    @property
+    def _last(self) -> Cursor:
+        return BEGINNING if self._last_entry is None else self._last_entry.cursor
+
+    @property
+    def _is_ended(self) -> bool:
+        return self._last_entry is not None and is_final(self._last_entry)
+
+    def _require_open(self) -> None:
+        if self._failure is not None:
+            raise self._failure.with_traceback(None)
+        if self._is_closed:
+            raise RuntimeError("the run has been closed: append first, close() then")
+        if self._last_entry is not None and self._is_ended:
+            kind = kind_of(self._last_entry.text)
+            raise RuntimeError(f"the run has ended by {kind}: create another one, of another name")
+        self._process.require_open()
+
+    def _target(self) -> Cursor:
+        """Return what is to be stored when a flush begins, and see to it that it will be."""
+        with self._lock:
+            if self._pending:  # an interrupt may have kept `append` from it
+                self._process.wake_writer(self)
+            return self._last
+
+    def _deadline(self, timeout: float | None) -> float:
+        seconds = self._process.settings.timeout if timeout is None else wait_seconds(timeout)
+        return time.monotonic() + seconds
+
+    def _has_stored(self, target: Cursor) -> bool:
+        if self._failure is not None:
+            raise self._failure.with_traceback(None)
+        if self._end.cursor >= target:
+            return True
+        if self._process.has_ended:
+            self._give_up()
+        return False
+
+    def _give_up(self) -> NoReturn:
+        trouble = self._process.trouble_of_writes
+        why = "it did not answer in time" if trouble is None else str(trouble)
+        raise StoreUnavailable(
+            f"not all events of the run {_shown(self._run)} are stored yet: {why}"
+        ) from trouble
+
+    def next_append(self, beat: float) -> Append | None:
+        """Return what is to be appended next; in the writer's thread, as those below.
+
+        - `beat`: when the store must have heard of this writer; else there is a heartbeat.
+        """
+        with self._lock:
+            if self._failure is not None or (self._end == NOWHERE and not self._pending):
+                return None
+            entries: list[Entry] = []
+            size = 0
+            for entry in islice(self._pending, _APPEND_COUNT):
+                # One that is appended again may be of the writer before.
+                entries.append(entry._replace(writer=self._token))
+                size += size_of(entry.text)
+                if size >= _APPEND_BYTES:
+                    break
+            if not entries and self._reached > beat:
+                return None
+            return Append(self._run, self._end, entries, self._keep(entries, size))
+
+    def _keep(self, entries: Sequence[Entry], size: int) -> int | None:
+        """Return how many entries the store is to keep, with those that it gets now."""
+        settings = self._process.settings
+        if math.inf == settings.max_events == settings.max_bytes:
+            return None
+        count = len(self._copy) + len(entries)
+        size += self._copy_bytes
+        for entry in chain(self._copy, entries):
+            if count == 1 or (count <= settings.max_events and size <= settings.max_bytes):
+                break
+            count -= 1
+            size -= size_of(entry.text)
+        return max(count, 1)
+
+    def answered(self, append: Append, answer: End | None) -> None:
+        """Take what the store has answered to `next_append`."""
+        with self._lock:
+            if self._failure is not None:
+                return
+            silence = time.monotonic() - self._reached
+            self._reached += silence
+            if answer is None:
+                for _ in append.entries:
+                    self._acknowledge(self._pending.popleft())
+                if append.entries:
+                    self._end = End(append.entries[-1].cursor, self._token)
+                while append.keep is not None and len(self._copy) > append.keep:
+                    self._copy_bytes -= size_of(self._copy.popleft().text)
+            elif (stored := self._stored(answer, silence)) is not None:
+                entries = [*self._copy, *self._pending]
+                self._pending = deque(entries[stored:])
+                self._copy.clear()
+                self._copy_bytes = 0
+                for entry in entries[:stored]:
+                    self._acknowledge(entry)
+                self._end = answer
+            elif self._acknowledged == BEGINNING:
+                self.fail(RunExists(f"the store has a run {_shown(self._run)}: use a name once"))
+            else:
+                run = _shown(self._run)
+                self.fail(Fenced(f"another has taken over the run {run}, closed or deleted it"))
+        self._waiters.wake()
+
+    def _acknowledge(self, entry: Entry) -> None:
+        """Note that the store has an entry; it goes on the copy."""
+        size = size_of(entry.text)
+        self._copy.append(entry)
+        self._copy_bytes += size
+        if entry.cursor > self._acknowledged:
+            self._acknowledged = entry.cursor
+            if is_event(entry):
+                self._process.release(size)
+
+    def _stored(self, end: End, silence: float) -> int | None:
+        """Return how many of the entries here the store has, if it ends there.
+
+        None if that is not an end of this writer, nor one that it went on from.
+
+        - `silence`: for how many seconds the store had not been reached before.
+        """
+        if end == NOWHERE:
+            # After its time to live, a run may be forgotten that another has taken over and ended.
+            return 0 if silence < self._process.settings.ttl else None
+        entries = [*self._copy, *self._pending]
+        for index in reversed(range(len(entries))):
+            # Entries of another writer, if they had to be appended again, have this token.
+            if entries[index].cursor == end.cursor:
+                return index + 1 if end.writer in (self._token, entries[index].writer) else None
+        # An old end, which the copy does not keep any more; what comes after it drives it out.
+        is_old = end.writer == self._token and end.cursor < entries[0].cursor
+        return 0 if is_old else None
+
+    def fail(self, error: Exception) -> None:
+        with self._lock:
+            self._failure = error
+            self._process.release(
+                sum(
+                    size_of(entry.text)
+                    for entry in self._pending
+                    if is_event(entry) and entry.cursor > self._acknowledged
+                )
+            )
+            self._copy.clear()
+            self._pending.clear()
+        self._waiters.wake()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing more to do for the store."""
+        if self._failure is not None:
+            return True
+        return not self._pending and (self._is_closed or self._is_ended)
