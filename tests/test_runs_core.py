@@ -1,0 +1,1664 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""Runs of a store, whatever goes wrong: each event once and in order, or an explicit end or error.
+
+The store is a SQLite file. What it loses, or who writes it at the wrong moment, is done to the file.
+"""
+
+import asyncio
+import copy
+import os
+import pickle
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+import unittest
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from axon_events import (
+    Event,
+    FlowComplete,
+    FlowError,
+    FlowStart,
+    StepToken,
+    to_json,
+)
+from axon_events.emit import FlowEmitter
+from axon_events.emit import closing as closing_events
+from axon_events.order import TruncatedStream
+from axon_events.replay import ReplayLog
+from axon_events.runs import (
+    CursorAhead,
+    CursorExpired,
+    CursorUnknown,
+    Fenced,
+    RunExists,
+    RunInfo,
+    RunLost,
+    RunUnknown,
+    StoreUnavailable,
+    _feed,
+    _process,
+    _writer,
+    sqlite,
+)
+from axon_events.runs.sqlite import SqliteRuns
+from axon_events.sse import Encoder, Reader
+
+from . import ROOT, needs
+from .effort import rounds
+from .samples import EVENTS, random_event
+from .threads import PATIENCE, background, end_if_it_hangs, listed, run
+
+START = FlowStart("Report", "anthropic", 0)
+END = FlowComplete("Report", "anthropic", True, 0, 0, 0, 1, 2)
+FAILURE = FlowError("Report", "out of memory", 1)
+KEEP_ALIVE = b": keep-alive\n\n"
+LEASE = 0.3
+
+
+def setUpModule() -> None:
+    end_if_it_hangs()
+
+
+def token(index: int, content: str = "") -> StepToken:
+    return StepToken("Summarise", content, index, 0)
+
+
+def frame(id: str, event: Event) -> bytes:
+    return f"id: {id}\nevent: {event.kind}\ndata: {to_json(event)}\n\n".encode()
+
+
+def tokens(count: int, first: int = 1, run: str = "run") -> bytes:
+    return b"".join(frame(f"{run}:{i}", token(i)) for i in range(first, first + count))
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for what another thread or process brings about, and which nothing tells of."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError("it does not come")
+        time.sleep(0.005)
+
+
+async def auntil(condition: Callable[[], object]) -> None:
+    await asyncio.to_thread(until, condition)
+
+
+@needs.threads
+class Case(unittest.TestCase):
+    """Has a file, and two objects for it that stand for two processes."""
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = Path(folder.name, "runs.db")
+        patch = mock.patch.object(sqlite, "_BUSY_SECONDS", 0.02)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def open(self, **options: Any) -> SqliteRuns:
+        runs = SqliteRuns(self.path, **{"lease": LEASE, **options})
+        self.addCleanup(self.close, runs)
+        return runs
+
+    @staticmethod
+    def close(runs: SqliteRuns) -> None:
+        with suppress(StoreUnavailable):
+            runs.close()
+
+    @contextmanager
+    def file(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self.path, isolation_level=None, timeout=30)) as connection:
+            yield connection
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let nobody write the file, as another process that does not come to an end."""
+        with self.file() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+
+    def forget(self, run: str, after: int | None = None) -> None:
+        """Take a run, or its tokens after one, from the file, as a store does that lost them."""
+        with self.file() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            if after is None:
+                connection.execute("DELETE FROM entry")
+                connection.execute("DELETE FROM run WHERE name = ?", (run,))
+            else:
+                key = after.to_bytes(8, "big") + bytes(8)
+                connection.execute("DELETE FROM entry WHERE cursor > ?", (key,))
+                connection.execute(
+                    "UPDATE run SET cursor = ?, writer ="
+                    " (SELECT writer FROM entry WHERE cursor = ?)",
+                    (key, key),
+                )
+            connection.execute("COMMIT")
+
+    def texts(self, run: str = "run") -> list[str]:
+        with self.file() as connection:
+            return [
+                text
+                for (text,) in connection.execute(
+                    "SELECT text FROM entry JOIN run ON run.id = run WHERE name = ?"
+                    " ORDER BY entry.cursor",
+                    (run,),
+                )
+            ]
+
+    def process(self, code: str, *arguments: str) -> "subprocess.Popen[str]":
+        """Start a Python whose code has `runs`; it ends when the test does."""
+        head = """
+            import os, sys, threading, time
+            from axon_events import *
+            from axon_events.runs import *
+            from axon_events.runs.sqlite import SqliteRuns
+            runs = SqliteRuns(sys.argv[1], lease=float(sys.argv[2]))
+            def token(index): return StepToken("Summarise", "", index, 0)
+        """
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-W", "error", "-c"),
+                textwrap.dedent(head) + textwrap.dedent(code),
+                *(str(self.path), str(LEASE), *arguments),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def assert_refused(
+        self, error: type[Exception], text: str, function: Callable[..., object], *args: object
+    ) -> None:
+        with self.assertRaises(error) as caught:
+            function(*args)
+        self.assertIs(type(caught.exception), error)
+        self.assertEqual(str(caught.exception), text)
+
+
+class Constructing(Case):
+    def test_the_arguments(self) -> None:
+        for name in ("ttl", "lease", "timeout"):
+            self.assert_refused(
+                TypeError,
+                f"{name} must be an int or a float, got str",
+                lambda name=name: SqliteRuns("x", **{name: "1"}),
+            )
+            for bad in (0, -1, float("nan"), float("inf")):
+                self.assert_refused(
+                    ValueError,
+                    f"{name} must be above 0, in seconds, got {bad}",
+                    lambda name=name, bad=bad: SqliteRuns("x", **{name: bad}),
+                )
+        for name in ("max_events", "max_bytes", "max_pending_bytes"):
+            with self.assertRaises(ValueError):
+                SqliteRuns("x", **{name: 0})
+            with self.assertRaises(TypeError):
+                SqliteRuns("x", **{name: "1"})
+        self.assert_refused(
+            ValueError,
+            "lease must be at most ttl, got 2 and 1: a run that is written has to outlive the time"
+            " between two heartbeats",
+            lambda: SqliteRuns("x", ttl=1, lease=2),
+        )
+
+    def test_nothing_is_opened_or_started_before_the_first_use(self) -> None:
+        before = threading.active_count()
+        runs = self.open()
+        runs.run("run")
+        runs.disconnect()
+        self.assertEqual(threading.active_count(), before)
+        self.assertFalse(self.path.exists())
+        runs.close()
+        runs.close()
+        self.assertFalse(self.path.exists())
+
+    def test_nothing_is_copied_or_pickled(self) -> None:
+        runs = self.open()
+        for each in (runs, runs.create("run")):
+            for way in (copy.copy, pickle.dumps):
+                with self.assertRaisesRegex(TypeError, "can be neither copied nor pickled"):
+                    way(each)
+
+    def test_after_close_nothing_goes_on(self) -> None:
+        runs = self.open()
+        writer = runs.create("run")
+        writer.append(token(1))
+        runs.close()
+        text = "the runs have been closed: make another object for the same store"
+        self.assert_refused(RuntimeError, text, runs.create, "other")
+        self.assert_refused(RuntimeError, text, runs.run("run").follow)
+        self.assert_refused(RuntimeError, text, runs.infos)
+        self.assert_refused(RuntimeError, text, writer.append, token(2))
+        writer.close()
+        self.assertEqual(self.open().run("run").after(), tokens(1))
+
+    def test_its_threads_end(self) -> None:
+        before = set(threading.enumerate())
+        with self.open() as runs:
+            runs.create("run").append(token(1))
+            next(runs.run("run").follow(wait=PATIENCE))
+            self.assertGreater(set(threading.enumerate()), before)
+        self.assertEqual(set(threading.enumerate()), before)
+
+    @needs.asyncio_run
+    def test_as_an_asynchronous_context_manager(self) -> None:
+        async def main() -> None:
+            async with self.open() as runs, await runs.acreate("run") as writer:
+                writer.append(token(1))
+            async with self.open() as runs:
+                self.assertEqual(await runs.run("run").aafter(), tokens(1))
+                self.assertEqual(await runs.run("run").aevents(), [token(1)])
+
+        run(main())
+
+
+class Writing(Case):
+    def test_the_ids_and_frames_are_those_of_the_encoder(self) -> None:
+        seed = random.randrange(2**32)
+        rng = random.Random(seed)
+        events = [e for e in (random_event(rng) for _ in range(200)) if not e.is_terminator]
+        encoder = Encoder("run")
+        with self.subTest(seed=seed), self.open().create("run") as writer:
+            frames = b""
+            for event in events:
+                frames += encoder.encode(event)
+                self.assertEqual(writer.append(event), encoder.last_event_id)
+            writer.flush()
+            self.assertEqual(self.open().run("run").after(), frames)
+            self.assertEqual(self.open().run("run").events(), events)
+
+    def test_names(self) -> None:
+        runs = self.open()
+        for bad in ("", "a b", "ü", "a\n"):
+            for call in (runs.create, runs.resume):
+                with self.assertRaises(ValueError):
+                    call(bad)
+            self.assert_refused(
+                RunUnknown, f"the store has no run {bad!r}", runs.run(bad).follow, None
+            )
+            runs.delete(bad)
+        calls: list[Callable[[Any], object]] = [runs.create, runs.resume, runs.run, runs.delete]
+        for call in calls:
+            self.assert_refused(TypeError, "run must be a str, got int", call, 7)
+
+    def test_a_name_is_used_once(self) -> None:
+        runs = self.open()
+        with runs.create("run") as writer:
+            runs.create("run")  # there is none yet
+            writer.append(token(1))
+        text = "the store has a run 'run': use a name once"
+        self.assert_refused(RunExists, text, runs.create, "run")
+        runs.delete("run")
+        self.assert_refused(RunExists, text, runs.create, "run")
+
+    def test_of_two_that_create_a_run_at_once_one_is_refused(self) -> None:
+        first, second = self.open().create("run"), self.open().create("run")
+        first.append(token(1))
+        first.flush()
+        second.append(START)
+        text = "the store has a run 'run': use a name once"
+        self.assert_refused(RunExists, text, second.flush)
+        self.assert_refused(RunExists, text, second.append, token(2))
+        self.assert_refused(RunExists, text, second.close)
+        self.assertEqual(self.open().run("run").events(), [token(1)])
+
+    def test_what_is_refused_is_not_taken(self) -> None:
+        writer = self.open().create("run")
+        others: list[Any] = [None, {}, StepToken]
+        for other in others:
+            text = f"append takes an event, got {type(other).__name__}"
+            self.assert_refused(TypeError, text, writer.append, other)
+        writer.append(END)
+        text = "the run has ended by flow_complete: create another one, of another name"
+        self.assert_refused(RuntimeError, text, writer.append, token(1))
+        writer.close()
+        writer.close()
+        self.assert_refused(
+            RuntimeError,
+            "the run has been closed: append first, close() then",
+            writer.append,
+            token(1),
+        )
+        self.assertEqual(self.texts(), [to_json(END)])
+
+    def test_a_run_without_events_is_none(self) -> None:
+        with self.open().create("run") as writer:
+            writer.flush()
+        self.assert_refused(
+            RuntimeError,
+            "the run has been closed: append first, close() then",
+            writer.append,
+            token(1),
+        )
+        self.assert_refused(
+            RunUnknown, "the store has no run 'run'", self.open().run("run").after, None
+        )
+
+    def test_close_ends_a_run_without_a_terminator(self) -> None:
+        for event in (token(1), END, FAILURE):
+            with self.subTest(event.kind):
+                name = event.kind
+                with self.open().create(name) as writer:
+                    writer.append(event)
+                closed = [] if event.is_terminator else ["closed"]
+                self.assertEqual(self.texts(name), [to_json(event), *closed])
+                follower = self.open().run(name).follow()
+                self.assertEqual(len(list(follower)), 1)
+                self.assertTrue(follower.has_all)
+
+    def test_an_append_inside_an_append_is_refused(self) -> None:
+        writer = self.open().create("run")
+        errors: list[RuntimeError] = []
+        closes: list[object] = []
+
+        def inside(*args: Any) -> Any:
+            try:
+                writer.append(token(2))
+            except RuntimeError as error:
+                errors.append(error)
+            for _ in closes:
+                writer.close()
+            return following(*args)
+
+        following = _writer.next_cursor
+        with mock.patch.object(_writer, "next_cursor", inside):
+            writer.append(token(1))
+            closes.append(None)
+            writer.append(token(3))
+        self.assertEqual(len(errors), 2)
+        self.assertRegex(str(errors[0]), "append was called inside another append")
+        with self.assertRaisesRegex(RuntimeError, "the run has been closed"):
+            writer.append(token(4))
+        writer.close()
+        self.assertEqual(self.open().run("run").events(), [token(1), token(3)])
+
+    @needs.asyncio_run
+    def test_append_never_waits_and_flush_does(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        with self.locked():
+            for index in range(2, 100):
+                writer.append(token(index))
+            for timeout in (0, 0.1):
+                with self.assertRaisesRegex(
+                    StoreUnavailable, "^not all events of the run 'run' are stored yet: "
+                ):
+                    writer.flush(timeout)
+            with self.assertRaises(StoreUnavailable):
+                run(writer.aflush(0.1))
+            until(lambda: writer._process.trouble_of_writes)
+            with self.assertRaisesRegex(StoreUnavailable, "database is locked"):
+                writer.flush(0)
+            with self.assertRaises(TypeError):
+                writer.flush("1")  # type: ignore[arg-type]
+        run(writer.aflush())
+        run(writer.aclose())
+        self.assertEqual(self.open().run("run").after(), tokens(99))
+
+    def test_what_waits_is_limited(self) -> None:
+        runs = self.open(max_pending_bytes=100)
+        writer = runs.create("run")
+        other = runs.create("other")
+        writer.append(token(1))
+        writer.flush()
+        with self.locked():
+            writer.append(token(2, "x" * 100))
+            size = len(to_json(token(2, "x" * 100)))
+            for each in (writer, other):
+                with self.assertRaisesRegex(
+                    StoreUnavailable,
+                    f"^{size} bytes wait for the store, which is as many as max_pending_bytes"
+                    " allows: ",
+                ):
+                    each.append(token(3))
+        writer.flush()
+        other.append(token(1))
+        writer.append(token(3))
+        writer.close()
+        other.close()
+        events = self.open().run("run").events()
+        self.assertEqual(events, [token(1), token(2, "x" * 100), token(3)])
+
+    def test_a_run_longer_than_one_append(self) -> None:
+        with (
+            mock.patch.object(_writer, "_APPEND_COUNT", 7),
+            mock.patch.object(_writer, "_APPEND_BYTES", 400),
+            self.open().create("run") as writer,
+        ):
+            for index in range(1, 101):
+                writer.append(token(index))
+            writer.flush()
+            self.assertEqual(self.open().run("run").after(), tokens(100))
+
+    def test_an_interrupt_does_not_lose_what_was_taken(self) -> None:
+        writer = self.open().create("run")
+        with (
+            mock.patch.object(writer._process, "wake_writer", side_effect=KeyboardInterrupt),
+            self.assertRaises(KeyboardInterrupt),
+        ):
+            writer.append(token(1))
+        self.assertEqual(writer.append(token(2)), "run:2")
+        writer.close()
+        self.assertEqual(self.open().run("run").after(), tokens(2))
+
+    def test_limits(self) -> None:
+        events = [*(token(i, "é" * (i % 5)) for i in range(1, 30)), END]
+        for limits in ({"max_events": 3}, {"max_bytes": 250}, {"max_events": 5, "max_bytes": 1}):
+            with self.subTest(limits):
+                name = "-".join(limits)
+                with self.open(**limits).create(name) as writer:
+                    for event in events:
+                        writer.append(event)
+                kept = self.open().run(name).events()
+                self.assertEqual(kept, events[-len(kept) :])
+                sizes = [len(to_json(event).encode()) for event in events]
+                expected = len(events)
+                while expected > 1 and (
+                    expected > limits.get("max_events", 99)
+                    or sum(sizes[-expected:]) > limits.get("max_bytes", 9999)
+                ):
+                    expected -= 1
+                self.assertEqual(len(kept), expected)
+
+    def test_a_failure_that_does_not_pass_is_told_at_once(self) -> None:
+        runs = self.open()
+        writer = runs.create("run")
+        store = writer._process.store
+        with mock.patch.object(store, "append", side_effect=sqlite3.DatabaseError("malformed")):
+            writer.append(token(1))
+            text = "the store has failed: DatabaseError: malformed"
+            self.assert_refused(StoreUnavailable, text, writer.flush)
+            self.assert_refused(StoreUnavailable, text, writer.append, token(2))
+        with mock.patch.object(store, "read", side_effect=sqlite3.DatabaseError("malformed")):
+            self.assert_refused(StoreUnavailable, text, runs.create, "other")
+
+    def test_closing_the_runs_flushes(self) -> None:
+        runs = self.open()
+        for name in "abc":
+            runs.create(name).append(token(1))
+        runs.close()
+        for name in "abc":
+            self.assertEqual(self.open().run(name).after(), tokens(1, run=name))
+
+    def test_closing_the_runs_tells_what_is_not_stored(self) -> None:
+        runs = self.open(timeout=0.1)
+        first, second = runs.create("run"), self.open().create("run")
+        other = runs.create("other")
+        second.append(token(1))
+        second.flush()
+        first.append(token(1))
+        with self.assertRaises(RunExists):
+            first.flush()
+        with self.locked():
+            other.append(token(1))
+            with self.assertRaisesRegex(StoreUnavailable, "not all events of the run 'other'"):
+                runs.close()
+            with self.assertRaisesRegex(StoreUnavailable, "not all events of the run 'other'"):
+                other.flush()
+
+    @needs.processes
+    def test_what_is_not_written_when_the_interpreter_exits_is_flushed(self) -> None:
+        process = self.process(
+            """
+            writer = runs.create("run")
+            for index in range(1, 3001):
+                writer.append(token(index))
+            """
+        )
+        _, errors = process.communicate()
+        self.assertEqual(errors, "")
+        self.assertEqual(self.open().run("run").after(), tokens(3000))
+
+
+class OneWriter(Case):
+    """A writer who was left behind gets nothing into the store."""
+
+    FENCED = "another has taken over the run 'run', closed or deleted it"
+
+    def assert_fenced(self, writer: Any) -> None:
+        self.assert_refused(Fenced, self.FENCED, writer.flush)
+        self.assert_refused(Fenced, self.FENCED, writer.append, token(77))
+        self.assert_refused(Fenced, self.FENCED, writer.append, END)
+        self.assert_refused(Fenced, self.FENCED, writer.close)
+
+    def test_resume_fences_the_writer(self) -> None:
+        first = self.open().create("run")
+        first.append(START)
+        first.append(token(1))
+        first.flush()
+        second, events = self.open().resume("run")
+        self.assertEqual(events, [START, token(1)])
+        first.append(token(2))
+        self.assert_fenced(first)
+        # The take-over has a cursor.
+        self.assertEqual(second.append(END), "run:1.2")
+        second.close()
+        expected = frame("run:0.1", START) + tokens(1) + frame("run:1.2", END)
+        self.assertEqual(self.open().run("run").after(), expected)
+        self.assertEqual(list(self.open().run("run").follow("run:1.1")), [frame("run:1.2", END)])
+
+    def test_an_idle_writer_that_was_fenced_is_told(self) -> None:
+        first = self.open().create("run")
+        first.append(token(1))
+        first.flush()
+        self.open().resume("run")
+        until(lambda: first._failure)  # by its heartbeat
+        self.assert_fenced(first)
+
+    def test_entries_of_the_same_number_are_told_apart_by_their_writer(self) -> None:
+        first = self.open().create("run")
+        first.append(START)
+        first.flush()
+        with mock.patch.object(first._process.store, "append", side_effect=StoreUnavailable("x")):
+            first.append(FAILURE)  # 0.2, as the take-over
+            second, _ = self.open().resume("run")
+        self.assert_fenced(first)
+        second.close()
+        self.assertEqual(self.texts(), [to_json(START), "taken over", "closed"])
+
+    def test_a_run_that_was_closed_is_resumed(self) -> None:
+        with self.open().create("run") as first:
+            first.append(token(1))
+        follower = self.open().run("run").follow()
+        self.assertEqual(list(follower), [tokens(1)])
+        second, events = self.open().resume("run")
+        self.assertEqual(events, [token(1)])
+        again = self.open().run("run").follow("run:1")
+        self.assertFalse(again.has_all)
+        second.append(token(2))
+        self.assertEqual(next(again), tokens(1, 2))
+        with second:
+            pass
+        self.assertEqual(list(again), [])
+
+    def test_what_is_missing_at_the_end_is_written(self) -> None:
+        with self.open().create("run") as writer:
+            flow = FlowEmitter(writer.append, flow_name="Report", backend="anthropic")
+            flow.__enter__()
+            flow.step("Draft", step_type="generate").__enter__().token("Hello")
+        resumed, events = self.open().resume("run")
+        with resumed:
+            for event in closing_events(events, error="the server was restarted"):
+                resumed.append(event)
+        reader = Reader()
+        reader.feed(self.open().run("run").after())
+        reader.close()
+
+    def test_what_cannot_be_resumed(self) -> None:
+        runs = self.open()
+        self.assert_refused(RunUnknown, "the store has no run 'run'", runs.resume, "run")
+        with runs.create("run") as writer:
+            writer.append(END)
+        text = "the run 'run' has ended by flow_complete: there is nothing to resume"
+        self.assert_refused(RuntimeError, text, runs.resume, "run")
+        runs.delete("run")
+        self.assert_refused(RunUnknown, "the store has no run 'run'", runs.resume, "run")
+
+    def test_a_run_that_goes_on_meanwhile_is_read_again(self) -> None:
+        first = self.open().create("run")
+        first.append(token(1))
+        first.flush()
+        runs = self.open()
+        entries = _process.Process._entries
+
+        def read(process: Any, run: str) -> Any:
+            found = entries(process, run)
+            if found[1].cursor == (1, 0):
+                first.append(token(2))
+                first.flush()
+            return found
+
+        with mock.patch.object(_process.Process, "_entries", read):
+            _, events = runs.resume("run")
+        self.assertEqual(events, [token(1), token(2)])
+        first.append(token(3))
+        self.assert_fenced(first)
+
+    def test_a_run_whose_beginning_goes_while_it_is_read_is_read_again(self) -> None:
+        writer = self.open(max_events=2).create("run")
+        for index in range(1, 4):
+            writer.append(token(index))
+        writer.flush()
+        runs = self.open()
+        process = runs._process()
+        read = process.store.read
+        calls: list[object] = []
+
+        def reading(run: str, after: Any, limit: int) -> Any:
+            page = read(run, after, 1)
+            if not calls:
+                calls.append(None)
+                page = page._replace(entries=page.entries[:1])  # type: ignore[union-attr]
+                for index in range(4, 7):
+                    writer.append(token(index))
+                writer.flush()
+            return page
+
+        with mock.patch.object(process.store, "read", reading):
+            self.assertEqual(runs.run("run").events(), [token(5), token(6)])
+
+    def test_a_resume_that_gets_no_answer(self) -> None:
+        with self.open().create("run") as writer:
+            writer.append(token(1))
+        runs = self.open(timeout=0.1)
+        with self.locked(), self.assertRaises(StoreUnavailable):
+            runs.resume("run")
+        resumed, _ = self.open().resume("run")  # the first one does not come in between
+        resumed.append(token(2))
+        resumed.close()
+
+    @needs.asyncio_run
+    def test_who_does_not_wait_for_a_resume_does_not_hold_the_run(self) -> None:
+        with self.open().create("run") as writer:
+            writer.append(token(1))
+
+        async def main() -> None:
+            runs = self.open()
+            with self.locked():
+                task = asyncio.create_task(runs.aresume("run"))
+                await auntil(lambda: runs._process()._writers)
+                task.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await task
+            await auntil(lambda: self.texts()[-2:] == ["taken over", "closed"])
+            resumed, events = await runs.aresume("run")
+            self.assertEqual(events, [token(1)])
+            await resumed.aclose()
+
+        run(main())
+
+    def test_delete_fences_the_writer(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        self.open().delete("run")
+        writer.append(token(2))
+        self.assert_fenced(writer)
+        self.assertEqual(self.texts(), ["deleted"])
+        self.open().delete("run")
+        self.open().delete("other")
+        self.assertEqual(self.texts(), ["deleted"])
+        self.assertEqual(list(self.open().infos()), [])
+
+    def test_a_writer_that_was_silent_for_the_time_to_live_does_not_come_back(self) -> None:
+        writer = self.open(ttl=LEASE).create("run")
+        writer.append(token(1))
+        writer.flush()
+        with mock.patch.object(writer._process.store, "append", side_effect=StoreUnavailable("x")):
+            self.forget("run")
+            reached = writer._reached
+            until(lambda: time.monotonic() > reached + LEASE)
+        writer.append(token(2))
+        self.assert_fenced(writer)
+        self.assertEqual(self.texts(), [])
+
+
+class LostReplies(Case):
+    """The store took it, and the answer did not come: no second copy."""
+
+    @contextmanager
+    def lossy(self, process: Any, is_lost: Callable[[], bool]) -> Iterator[None]:
+        append = process.store.append
+
+        def lose(appends: Sequence[Any]) -> Any:
+            answers = append(appends)
+            if is_lost():
+                raise StoreUnavailable("the connection is broken")
+            return answers
+
+        with mock.patch.object(process.store, "append", lose):
+            yield
+
+    def test_each_once_and_in_order(self) -> None:
+        seed = random.randrange(2**32)
+        rng = random.Random(seed)
+        for limits in ({}, {"max_events": 5}):
+            runs = self.open(**limits)
+            name = f"run{len(limits)}"
+            with (
+                self.subTest(seed=seed),
+                self.lossy(runs._process(), lambda: rng.random() < 0.5),
+                mock.patch.object(_writer, "_APPEND_COUNT", 3),
+                runs.create(name) as writer,
+            ):
+                follower = self.open().run(name).follow(wait=PATIENCE)
+                for index in range(1, rounds(40, 400)):
+                    writer.append(token(index))
+                    if rng.random() < 0.5:
+                        writer.flush()
+                writer.flush()
+                events = self.open().run(name).events()
+                kept = len(events)
+                self.assertEqual(events, [token(i) for i in range(index + 1 - kept, index + 1)])
+                if not limits:
+                    self.assertEqual(kept, index)
+                    writer.close()
+                    self.assertEqual(b"".join(follower), tokens(index, run=name))
+
+    def test_one_after_which_more_has_come(self) -> None:
+        runs = self.open()
+        writer = runs.create("run")
+        losses = [False, True]
+        with self.lossy(runs._process(), lambda: losses.pop() if losses else False):
+            writer.append(token(1))
+            until(lambda: len(losses) < 2)
+            writer.append(token(2))
+            writer.flush()
+        self.assertEqual(self.open().run("run").after(), tokens(2))
+
+    def test_a_heartbeat(self) -> None:
+        runs = self.open()
+        writer = runs.create("run")
+        writer.append(token(1))
+        writer.flush()
+        lost: list[bool] = []
+        with self.lossy(runs._process(), lambda: not lost.append(True)):
+            until(lambda: len(lost) > 2)
+        writer.append(token(2))
+        writer.flush()
+        self.assertEqual(self.open().run("run").after(), tokens(2))
+
+
+class LosingStore(Case):
+    """While a writer lives, what the store has lost comes back, and followers notice nothing."""
+
+    def test_everything_is_lost(self) -> None:
+        self.lose(after=None)
+
+    def test_the_newest_are_lost(self) -> None:
+        self.lose(after=2)
+
+    def lose(self, after: int | None) -> None:
+        with self.open().create("run") as writer:
+            for index in range(1, 6):
+                writer.append(token(index))
+            writer.flush()
+            follower = self.open().run("run").follow()
+            self.assertEqual(next(follower), tokens(5))
+            self.forget("run", after)
+            writer.append(token(6))
+            self.assertEqual(next(follower), tokens(1, 6))
+            self.assertEqual(self.open().run("run").after(), tokens(6))
+            # A heartbeat finds out as well.
+            self.forget("run", after)
+            until(lambda: len(self.texts()) == 6)
+            writer.append(token(7))
+        self.assertEqual(b"".join(follower), tokens(1, 7))
+        self.assertEqual(self.open().run("run").after(), tokens(7))
+
+    def test_in_pieces_whose_answers_are_lost(self) -> None:
+        with self.open().create("run") as first:
+            for index in range(1, 10):
+                first.append(token(index))
+        runs = self.open()
+        second, _ = runs.resume("run")
+        append = runs._process().store.append
+        calls: list[object] = []
+
+        def lose(appends: Sequence[Any]) -> Any:
+            answers = append(appends)
+            calls.append(None)
+            if len(calls) % 2:
+                raise StoreUnavailable("the connection is broken")
+            return answers
+
+        with (
+            mock.patch.object(_writer, "_APPEND_COUNT", 2),
+            mock.patch.object(runs._process().store, "append", lose),
+        ):
+            self.forget("run")
+            second.append(token(10))
+            second.flush()
+            second.close()
+        self.assertEqual(self.open().run("run").after(), tokens(10))
+        self.assertEqual(len(self.texts()), 13)
+
+    def test_what_was_resumed_is_lost_as_well(self) -> None:
+        with self.open().create("run") as first:
+            first.append(token(1))
+            first.append(token(2))
+        second, _ = self.open().resume("run")
+        with second:
+            self.forget("run", 1)
+            second.append(token(3))
+            second.flush()
+            self.assertEqual(self.open().run("run").after(), tokens(3))
+
+    def test_an_old_state_comes_back(self) -> None:
+        """It ends with what is not kept any more, and so is not in the writer's copy."""
+        writer = self.open(max_events=2).create("run")
+        writer.append(token(1))
+        writer.flush()
+        with self.file() as connection:
+            old = connection.execute("SELECT * FROM entry").fetchall()
+        for index in range(2, 6):
+            writer.append(token(index))
+            writer.flush()
+        with self.file() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("DELETE FROM entry")
+            connection.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", old)
+            connection.execute("UPDATE run SET entries = 1, cursor = ?", (old[0][2],))
+            connection.execute("COMMIT")
+        until(lambda: len(self.texts()) == 2)
+        self.assertEqual(self.open().run("run").events(), [token(4), token(5)])
+
+    def test_the_follower_is_told_if_nobody_restores_it(self) -> None:
+        for after in (None, 1):
+            with self.subTest(after=after):
+                name = f"run{after}"
+                writer = self.open().create(name)
+                writer.append(token(1))
+                writer.append(token(2))
+                writer.flush()
+                append = mock.patch.object(
+                    writer._process.store, "append", side_effect=StoreUnavailable("x")
+                )
+                follower = self.open().run(name).follow()
+                self.assertEqual(next(follower), tokens(2, run=name))
+                with append:
+                    self.forget(name, after)
+                    with self.assertRaisesRegex(
+                        RunLost, f"^the store has lost events of the run '{name}' that were given"
+                    ):
+                        next(follower)
+                    with self.assertRaises(RunLost):
+                        next(follower)
+                writer.flush()
+
+    def test_followers_of_another_history_are_told(self) -> None:
+        """The tail died with its writer, and another went on from what was left."""
+        runs = self.open()
+        for missed in (False, True):
+            with self.subTest(missed=missed):
+                first = self.open().create("run")
+                for index in range(1, 4):
+                    first.append(token(index))
+                first.flush()
+                follower = runs.run("run").follow()
+                self.assertEqual(next(follower), tokens(3))
+                held = runs.run("run").follow("run:2")
+                with (
+                    mock.patch.object(
+                        first._process.store, "append", side_effect=StoreUnavailable("x")
+                    ),
+                    mock.patch.object(_feed.Feed, "take", return_value=missed),
+                ):
+                    self.forget("run", 1)
+                    second, events = self.open().resume("run")
+                    self.assertEqual(events, [token(1)])
+                    for index in range(2, 6):
+                        second.append(token(index))
+                    second.flush()
+                    if missed:
+                        time.sleep(0.02)
+                second.append(token(6))
+                with self.assertRaises(RunLost):
+                    next(follower)
+                self.assertEqual(next(held), tokens(1, 3))
+                with self.assertRaises(RunLost):
+                    next(held)
+                with self.assertRaises(Fenced):
+                    first.flush()
+                self.forget("run")
+                self.close(second._process)  # type: ignore[arg-type]
+                self.forget("run")
+
+
+class Reading(Case):
+    """The answers are those of a ReplayLog with the same events."""
+
+    def answer(self, log: Any, id: str | None) -> object:
+        try:
+            return log.after(id)
+        except CursorExpired as error:
+            return str(error), error.oldest
+        except CursorUnknown as error:
+            return type(error), str(error)
+
+    def test_as_a_replay_log(self) -> None:
+        seed = random.randrange(2**32)
+        rng = random.Random(seed)
+        for limits in ({}, {"max_events": 4}, {"max_events": 1}):
+            name = f"run{limits.get('max_events')}"
+            log = ReplayLog(stream_id=name, **limits)
+            ids: list[str | None] = ["", None, "x", f"{name}:", f"{name}:1.0", f"{name}:01"]
+            ids += [f"{name}:{t}{k}" for t in range(1, 9) for k in ("", ".1", ".2", ".9")]
+            ids += [f"{name}:0.1", f"{name}:0.3", f"{name}:{2**64}", f"{name}:{2**64 - 1}", "1"]
+            with self.subTest(limits=limits, seed=seed):
+                writer = self.open(**limits).create(name)
+                events: list[Event] = [START, token(1), START, token(3), token(7), token(2), END]
+                run = self.open().run(name)
+                for event in events:
+                    self.assertEqual(writer.append(event), log.append(event))
+                    writer.flush()
+                    for id in rng.sample(ids, 12) if event is not END else ids:
+                        with self.subTest(id=id):
+                            self.assertEqual(self.answer(run, id), self.answer(log, id))
+                            followed = self.followed(run, id)
+                            self.assertEqual(followed, self.followed(log, id))
+
+    def followed(self, log: Any, id: str | None) -> object:
+        try:
+            with closing(log.follow(id)) as follower:
+                if follower.has_all:
+                    return True
+                return next(follower) if log.after(id) else False
+        except LookupError as error:
+            return type(error)
+
+    def test_an_id_is_a_str(self) -> None:
+        run = self.open().run("run")
+        for call in (run.after, run.follow):
+            self.assert_refused(TypeError, "id must be a str or None, got int", call, 7)
+
+    def test_the_arguments_of_follow(self) -> None:
+        with self.open().create("run") as writer:
+            writer.append(token(1))
+        run = self.open().run("run")
+        for options in ({"keep_alive": 0}, {"wait": -1}):
+            with self.assertRaises(ValueError):
+                run.follow(**options)  # type: ignore[arg-type]
+
+    def test_a_long_run_is_read_in_pieces(self) -> None:
+        with self.open().create("run") as writer:
+            for index in range(1, 2001):
+                writer.append(token(index))
+        runs = self.open()
+        self.assertEqual(runs.run("run").after(), tokens(2000))
+        self.assertEqual(len(runs.run("run").events()), 2000)
+        pieces = list(runs.run("run").follow())
+        self.assertEqual(b"".join(pieces), tokens(2000))
+        self.assertGreater(len(pieces), 1)
+
+    def test_infos(self) -> None:
+        runs = self.open()
+        self.assertEqual(list(runs.infos()), [])
+        with runs.create("closed") as writer:
+            writer.append(EVENTS[1])
+        with runs.create("ended") as writer:
+            writer.append(EVENTS[0])
+            writer.append(EVENTS[6])
+        with self.open(max_events=1).create("short") as writer:
+            writer.append(EVENTS[2])
+        writer = runs.create("open")
+        writer.append(EVENTS[2])
+        writer.flush()
+        found = {info.name: info for info in runs.infos()}
+        self.assertEqual(
+            found,
+            {
+                "closed": RunInfo("closed", "step_start", EVENTS[1].timestamp_ms, True),
+                "ended": RunInfo("ended", "flow_error", EVENTS[6].timestamp_ms, True),
+                "short": RunInfo("short", "", 0, True),
+                "open": RunInfo("open", "step_token", EVENTS[2].timestamp_ms, False),
+            },
+        )
+
+
+class Following(Case):
+    def test_from_the_beginning_to_the_end(self) -> None:
+        writer = self.open().create("run")
+        runs = self.open()
+        found = background(lambda: runs.run("run").follow(wait=PATIENCE))
+        until(lambda: runs._process()._feeds)
+        writer.append(START)
+        follower = found.result(PATIENCE)
+        self.assertEqual(next(follower), frame("run:0.1", START))
+        self.assertFalse(follower.has_all)
+        for index in range(1, 200):
+            writer.append(token(index))
+            if index % 50 == 0:
+                writer.flush()
+        writer.append(END)
+        rest = b"".join(follower)
+        self.assertEqual(rest, tokens(199) + frame("run:199.1", END))
+        self.assertTrue(follower.has_all)
+        self.assertEqual(list(follower), [])
+
+    @needs.asyncio_run
+    def test_many_in_a_loop(self) -> None:
+        async def follow(runs: SqliteRuns, id: str) -> bytes:
+            return b"".join(await listed(await runs.run("run").afollow(id, wait=PATIENCE)))
+
+        async def main() -> None:
+            runs = self.open()
+            async with await self.open().acreate("run") as writer:
+                ids = [f"run:{index}" for index in range(1, 20)]
+                tasks = [asyncio.create_task(follow(runs, id)) for id in ids]
+                for index in range(1, 100):
+                    writer.append(token(index))
+                    if index % 9 == 0:
+                        await writer.aflush()
+            for index, task in enumerate(tasks, 1):
+                self.assertEqual(await task, tokens(99 - index, index + 1))
+
+        run(main())
+
+    def test_what_is_not_there_yet(self) -> None:
+        runs = self.open()
+        self.assert_refused(RunUnknown, "the store has no run 'run'", runs.run("run").follow)
+        with self.assertRaises(RunUnknown):
+            runs.run("run").follow(wait=0.05)
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        with self.assertRaises(CursorAhead):
+            runs.run("run").follow("run:2", wait=0.05)
+        found = background(lambda: runs.run("run").follow("run:3", wait=PATIENCE))
+        for index in range(2, 5):
+            writer.append(token(index))
+            writer.flush()
+        self.assertEqual(next(found.result(PATIENCE)), tokens(1, 4))
+        writer.append(END)
+        writer.close()
+        for each in (runs, self.open()):  # it has ended: there is nothing to wait for
+            with self.assertRaises(CursorAhead):
+                each.run("run").follow("run:9", wait=PATIENCE)
+
+    @needs.asyncio_run
+    def test_what_is_not_there_yet_leaves_no_timer(self) -> None:
+        async def main() -> None:
+            runs = self.open()
+            with self.assertRaises(RunUnknown):
+                await runs.run("run").afollow()
+            loop: Any = asyncio.get_running_loop()
+            self.assertEqual([timer for timer in loop._scheduled if not timer.cancelled()], [])
+
+        run(main())
+
+    @needs.asyncio_run
+    def test_keep_alive_close_and_cancel(self) -> None:
+        async def main() -> None:
+            writer = self.open().create("run")
+            writer.append(token(1))
+            writer.flush()
+            follower = await self.open().run("run").afollow(keep_alive=0.02)
+            self.assertEqual(await follower.__anext__(), tokens(1))
+            self.assertEqual(await follower.__anext__(), KEEP_ALIVE)
+            task = asyncio.ensure_future(follower.__anext__())
+            await asyncio.sleep(0)
+            task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+            writer.append(token(2))
+            pieces = [await follower.__anext__()]
+            while pieces[-1] == KEEP_ALIVE:
+                pieces.append(await follower.__anext__())
+            self.assertEqual(pieces[-1], tokens(1, 2))
+            await follower.aclose()
+            self.assertEqual(await listed(follower), [])
+
+        run(main())
+
+    def test_each_item_is_waited_for_once(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        follower = self.open().run("run").follow("run:1")
+        waiting = background(lambda: next(follower))
+        until(lambda: follower._waiter)
+        with self.assertRaisesRegex(RuntimeError, "another wait for this follower's next item"):
+            next(follower)
+        writer.append(token(2))
+        self.assertEqual(waiting.result(PATIENCE), tokens(1, 2))
+
+    def test_disconnect_and_close_end_followers(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        runs = self.open()
+        end: Callable[[], None]
+        for end in (runs.disconnect, runs.close):
+            follower = runs.run("run").follow()
+            self.assertEqual(next(follower), tokens(1))
+            waiting = background(lambda follower=follower: list(follower))
+            late = background(lambda: runs.run("other").follow(wait=PATIENCE))
+            until(lambda: follower._waiter is not None and "other" in runs._process()._feeds)
+            until(lambda: runs._process()._feeds["other"]._waiters._members)
+            end()
+            self.assertEqual(waiting.result(PATIENCE), [])
+            self.assertTrue(runs.disconnected)
+            self.assertTrue(runs.run("run").disconnected)
+            with self.assertRaises((RunUnknown, RuntimeError)):
+                late.result(PATIENCE)
+            self.assertFalse(follower.has_all)
+        self.assertEqual(b"".join([next(self.open().run("run").follow())]), tokens(1))
+
+    def test_a_slow_follower_reads_what_is_not_at_hand_any_more(self) -> None:
+        with mock.patch.object(_feed, "_WINDOW_BYTES", 300), self.open().create("run") as writer:
+            runs = self.open()
+            writer.append(token(1))
+            slow, quick = (runs.run("run").follow(wait=PATIENCE) for _ in range(2))
+            self.assertEqual(next(slow), tokens(1))
+            self.assertEqual(next(quick), tokens(1))
+            for index in range(2, 100):
+                writer.append(token(index))
+                self.assertEqual(next(quick), tokens(1, index))
+            writer.close()
+            self.assertEqual(b"".join(slow), tokens(98, 2))
+            self.assertEqual(b"".join(quick), b"")
+
+    def test_a_follower_is_told_that_its_next_frame_is_gone(self) -> None:
+        writer = self.open(max_events=3).create("run")
+        with mock.patch.object(_feed, "_WINDOW_BYTES", 1):
+            runs = self.open()
+            writer.append(token(1))
+            slow = runs.run("run").follow(wait=PATIENCE)
+            last = runs.run("run").follow(wait=PATIENCE)
+            self.assertEqual((next(slow), next(last)), (tokens(1), tokens(1)))
+            for index in range(2, 5):
+                writer.append(token(index))
+            writer.flush()
+            # The last one that it had is gone, but its next one is not.
+            pieces = b""
+            while len(pieces) < len(tokens(3)):
+                pieces += next(last)
+            self.assertEqual(pieces, tokens(3, 2))
+            writer.append(token(5))
+            writer.flush()
+            for _ in range(2):
+                with self.assertRaises(CursorExpired) as caught:
+                    next(slow)
+                self.assertEqual(caught.exception.oldest, "run:3")
+
+    def test_a_feed_that_nobody_needs_goes(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        runs = self.open()
+        followers = [runs.run("run").follow(), runs.run("run").follow()]
+        feeds = runs._process()._feeds
+        self.assertEqual(list(feeds), ["run"])
+        followers.pop()
+        followers[0].close()
+        until(lambda: not feeds)
+        # Who comes then begins anew.
+        follower = runs.run("run").follow("run:1")
+        writer.append(token(2))
+        self.assertEqual(next(follower), tokens(1, 2))
+
+    def test_followers_of_a_deleted_run(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        runs = self.open()
+        follower = runs.run("run").follow()
+        self.assertEqual(next(follower), tokens(1))
+        self.open().delete("run")
+        self.assert_refused(RunLost, "the run 'run' was deleted", next, follower)
+        for wait in (0, PATIENCE):
+            self.assert_refused(
+                RunUnknown,
+                "the store has no run 'run'",
+                lambda wait=wait: runs.run("run").follow("run:1", wait=wait),
+            )
+        with self.assertRaises(CursorUnknown):
+            runs.run("run").follow("run:7", wait=PATIENCE)
+
+
+class NothingIsMissed(Case):
+    """Whatever happens between a read and a wait, and whatever the store does not tell."""
+
+    def quiet(self) -> Any:
+        """Have the store tell nothing."""
+        return mock.patch.object(sqlite._Watch, "_has_told", return_value=False)
+
+    def test_the_sweep_finds_what_was_not_told(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        with self.quiet():
+            runs = self.open()
+            followers = [runs.run("run").follow(id) for id in ("", "run:1")]
+            self.assertEqual(next(followers[0]), tokens(1))
+            for index in range(2, 4):
+                writer.append(token(index))
+                for follower in followers:
+                    self.assertEqual(next(follower), tokens(1, index))
+            writer.close()
+            for follower in followers:
+                self.assertEqual(list(follower), [])
+
+    def test_the_sweep_finds_a_run_that_was_not_told(self) -> None:
+        with self.quiet():
+            runs = self.open()
+            found = background(lambda: runs.run("run").follow(wait=PATIENCE))
+            until(lambda: "run" in runs._process()._feeds)
+            with self.open().create("run") as writer:
+                writer.append(token(1))
+            self.assertEqual(list(found.result(PATIENCE)), [tokens(1)])
+
+    def test_the_sweep_finds_that_a_run_was_deleted(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        with self.quiet():
+            runs = self.open()
+            follower = runs.run("run").follow("run:1")
+            self.open().delete("run")
+            self.assert_refused(RunLost, "the run 'run' was deleted", next, follower)
+
+    def test_what_comes_between_the_read_and_the_wait(self) -> None:
+        """Without the sweep: the store is watched from before the read."""
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        runs = self.open()
+        with mock.patch.object(_process.Process, "_sweep"):
+            other = self.open().create("other")
+            other.append(token(1))
+            other.flush()
+            self.assertEqual(next(runs.run("other").follow()), tokens(1, run="other"))
+            read = _process.Process.read
+            late: list[int] = [3, 2]
+
+            def reading(process: Any, feed: Any, cursor: Any) -> Any:
+                page = read(process, feed, cursor)
+                if late and feed.run == "run":
+                    writer.append(token(late.pop()))
+                    writer.flush()
+                    # It is told while the follower has not yet what it read.
+                    told = process._watch
+                    until(lambda: told._seq >= 3)
+                return page
+
+            with mock.patch.object(_process.Process, "read", reading):
+                follower = runs.run("run").follow()
+                got = b""
+                while len(got) < len(tokens(2)):
+                    got += next(follower)
+            writer.append(token(3))
+            got += next(follower)
+            self.assertEqual(got, tokens(3))
+
+    def test_a_hole_in_what_is_told_is_filled(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        runs = self.open()
+        follower = runs.run("run").follow()
+        self.assertEqual(next(follower), tokens(1))
+        on_entries = runs._process()._watch._on_entries  # type: ignore[attr-defined]
+
+        def tell(run: str, entries: Sequence[Any]) -> None:
+            on_entries(run, entries[-1:])
+            on_entries(run, entries)  # again
+
+        with (
+            mock.patch.object(_process.Process, "_sweep"),
+            mock.patch.object(runs._process()._watch, "_on_entries", tell),
+            mock.patch.object(sqlite, "_POLL_SECONDS", 0.1),
+        ):
+            got = b""
+            for index in range(2, 40):
+                writer.append(token(index))
+                if index % 5 == 0:
+                    writer.flush()
+            while len(got) < len(tokens(38, 2)):
+                got += next(follower)
+        self.assertEqual(got, tokens(38, 2))
+
+    def test_what_was_evicted_before_it_was_told(self) -> None:
+        writer = self.open(max_events=2).create("run")
+        writer.append(token(1))
+        writer.flush()
+        runs = self.open()
+        follower = runs.run("run").follow()
+        self.assertEqual(next(follower), tokens(1))
+        with self.quiet(), mock.patch.object(_process.Process, "_sweep"):
+            for index in range(2, 9):
+                writer.append(token(index))
+            writer.flush()
+        with self.assertRaises(CursorExpired):
+            next(follower)
+        again = runs.run("run").follow("run:6")
+        self.assertEqual(next(again), tokens(2, 7))
+
+    def test_a_watch_that_rests_begins_anew(self) -> None:
+        runs = self.open()
+        feeds = runs._process()._feeds
+        for index in range(1, 4):
+            writer = self.open().create(f"run{index}")
+            writer.append(token(1))
+            writer.flush()
+            follower = runs.run(f"run{index}").follow()
+            self.assertEqual(next(follower), tokens(1, run=f"run{index}"))
+            writer.append(token(2))
+            self.assertEqual(next(follower), tokens(1, 2, run=f"run{index}"))
+            follower.close()
+            until(lambda: not feeds)
+
+
+class DeadWriters(Case):
+    @needs.processes
+    def test_the_run_of_a_killed_writer_is_closed(self) -> None:
+        process = self.process(
+            """
+            writer = runs.create("run")
+            writer.append(token(1))
+            writer.flush()
+            print("ready", flush=True)
+            sys.stdin.read()
+            """
+        )
+        assert process.stdout is not None
+        self.assertEqual(process.stdout.readline(), "ready\n")
+        followers = [self.open().run("run").follow() for _ in range(2)]
+        reader = Reader(check=False)
+        self.assertEqual(len(reader.feed(next(followers[0]))), 1)
+        self.assertEqual(next(followers[1]), tokens(1))
+        time.sleep(2 * LEASE)  # alive, and silent
+        self.assertEqual(self.texts(), [to_json(token(1))])
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for follower in followers:
+            self.assertEqual(list(follower), [])
+            self.assertTrue(follower.has_all)
+        reader = Reader(last_event_id="run:1")
+        with self.assertRaises(TruncatedStream):
+            reader.close()
+        self.assertEqual(self.texts(), [to_json(token(1)), "closed"])
+
+    @needs.processes
+    def test_a_writer_that_was_stopped_and_goes_on_is_fenced(self) -> None:
+        process = self.process(
+            """
+            writer = runs.create("run")
+            writer.append(token(1))
+            writer.flush()
+            print("ready", flush=True)
+            sys.stdin.readline()
+            try:
+                writer.append(token(2))
+                writer.close()
+            except Fenced:
+                print("fenced")
+            """
+        )
+        assert process.stdout is not None
+        self.assertEqual(process.stdout.readline(), "ready\n")
+        process.send_signal(signal.SIGSTOP)
+        self.assertEqual(list(self.open().run("run").follow()), [tokens(1)])
+        process.send_signal(signal.SIGCONT)
+        out, errors = process.communicate("go\n")
+        self.assertEqual((out, errors), ("fenced\n", ""))
+        self.assertEqual(self.texts(), [to_json(token(1)), "closed"])
+
+    def test_three_looks_in_a_row(self) -> None:
+        """What is wrong with the clock, or the looker, closes no run whose writer lives."""
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        runs = self.open()
+        store = runs._process().store
+        look = store.look
+        ages = iter((9.0, 9.0, 0.0, 9.0, 9.0, StoreUnavailable("x"), 9.0, 9.0, 0.0))
+        looks: list[object] = []
+
+        def looking(names: Sequence[str]) -> Any:
+            age = next(ages, 0.0)
+            looks.append(age)
+            if isinstance(age, Exception):
+                raise age
+            return [state._replace(age=age) for state in look(names)]
+
+        with (
+            mock.patch.object(store, "look", looking),
+            mock.patch.object(store, "close_if_dead") as close,
+        ):
+            runs.run("run").follow()
+            follower = runs.run("run").follow()
+            until(lambda: len(looks) > 9)
+            close.assert_not_called()
+            follower.close()
+
+    def test_the_lease_is_compared_when_the_run_is_closed(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        runs = self.open()
+        store = runs._process().store
+        look = store.look
+        closes: list[object] = []
+        close = store.close_if_dead
+
+        def closing_it(*args: Any) -> None:
+            close(*args)
+            closes.append(args)
+
+        with (
+            mock.patch.object(
+                store,
+                "look",
+                lambda names: [state._replace(age=9.0) for state in look(names)],
+            ),
+            mock.patch.object(store, "close_if_dead", closing_it),
+        ):
+            follower = runs.run("run").follow()
+            until(lambda: len(closes) > 1)
+            writer.append(token(2))
+            writer.append(END)
+            got = b"".join(follower)
+        self.assertEqual(got, tokens(2) + frame("run:2.1", END))
+
+    def test_who_cannot_write_says_nothing_of_who_does_not(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        runs = self.open()
+        follower = runs.run("run").follow()
+        self.assertEqual(next(follower), tokens(1))
+        with self.locked():
+            time.sleep(3 * LEASE)
+        writer.append(token(2))
+        self.assertEqual(next(follower), tokens(1, 2))
+        writer.flush()
+
+    def test_a_run_that_ended_is_not_closed(self) -> None:
+        with self.open().create("run") as writer:
+            writer.append(END)
+        runs = self.open()
+        follower = runs.run("run").follow("run:0.1")
+        with mock.patch.object(runs._process().store, "look", wraps=None) as look:
+            look.side_effect = runs._process().store.__class__.look.__get__(runs._process().store)
+            until(lambda: look.call_count > 8)
+        self.assertTrue(follower.has_all)
+        self.assertEqual(self.texts(), [to_json(END)])
+
+
+class Trouble(Case):
+    def test_followers_are_told_that_the_store_does_not_answer(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        runs = self.open(timeout=0.1)
+        follower = runs.run("run").follow()
+        self.assertEqual(next(follower), tokens(1))
+        with self.locked():
+            self.assert_refused(
+                StoreUnavailable, "the file does not answer: database is locked", next, follower
+            )
+        until(lambda: runs._process().trouble is None)
+        writer.append(token(2))
+        self.assertEqual(next(follower), tokens(1, 2))
+
+    def test_reads_that_fail(self) -> None:
+        with self.open().create("run") as writer:
+            for index in range(1, 2000):
+                writer.append(token(index))
+        runs = self.open(timeout=0.1)
+        store = runs._process().store
+        follower = runs.run("run").follow()
+        got = next(follower)
+        with mock.patch.object(store, "read", side_effect=StoreUnavailable("x")):
+            self.assert_refused(StoreUnavailable, "x", runs.run("run").after)
+            self.assert_refused(StoreUnavailable, "x", next, follower)
+        self.assertEqual(got + b"".join(follower), tokens(1999))
+
+    def test_a_read_that_fails_once_is_done_again(self) -> None:
+        with self.open().create("run") as writer:
+            writer.append(token(1))
+        runs = self.open()
+        store = runs._process().store
+        read = store.read
+        answers: list[Exception] = [StoreUnavailable("x"), StoreUnavailable("x")]
+
+        def reading(*args: Any) -> Any:
+            if answers:
+                raise answers.pop()
+            return read(*args)
+
+        with mock.patch.object(store, "read", reading):
+            self.assertEqual(runs.run("run").after(), tokens(1))
+
+    def test_a_watch_that_fails(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        runs = self.open()
+        follower = runs.run("run").follow()
+        self.assertEqual(next(follower), tokens(1))
+        watch = runs._process()._watch
+        with mock.patch.object(watch, "wait", side_effect=StoreUnavailable("x")):
+            writer.append(token(2))
+            self.assertEqual(next(follower), tokens(1, 2))
+        with mock.patch.object(watch, "wait", side_effect=ZeroDivisionError("x")):
+            with self.assertRaisesRegex(StoreUnavailable, "ZeroDivisionError: x"):
+                next(follower)
+        writer.close()
+
+    def test_a_catch_up_that_fails_is_done_again(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        runs = self.open()
+        follower = runs.run("run").follow()
+        self.assertEqual(next(follower), tokens(1))
+        process = runs._process()
+        read_on = process._read_on
+        failures = [StoreUnavailable("x")]
+
+        def failing(*args: Any) -> None:
+            if failures:
+                raise failures.pop()
+            read_on(*args)
+
+        with (
+            mock.patch.object(process, "_read_on", failing),
+            mock.patch.object(sqlite._Watch, "_has_told", return_value=False),
+        ):
+            writer.append(token(2))
+            self.assertEqual(next(follower), tokens(1, 2))
+        self.assertEqual(failures, [])
+
+
+class Processes(Case):
+    @needs.processes
+    def test_several_write_and_many_follow(self) -> None:
+        writers, names, count = 3, rounds(4, 40), rounds(50, 300)
+        code = """
+            names = sys.argv[3].split(",")
+            writers = [runs.create(name) for name in names]
+            print("ready", flush=True)
+            sys.stdin.readline()
+            for index in range(1, int(sys.argv[4]) + 1):
+                for writer in writers:
+                    writer.append(token(index))
+                if index % 10 == 0:
+                    time.sleep(0.002)
+            for writer in writers:
+                writer.append(FlowComplete("Report", "anthropic", True, 0, 0, 0, 1, 2))
+                writer.close()
+        """
+        all_names = [[f"w{w}n{n}" for n in range(names)] for w in range(writers)]
+        processes = [self.process(code, ",".join(each), str(count)) for each in all_names]
+
+        async def follow(runs: SqliteRuns, name: str) -> None:
+            got = await listed(await runs.run(name).afollow(wait=PATIENCE))
+            end = frame(f"{name}:{count}.1", END)
+            self.assertEqual(b"".join(got), tokens(count, run=name) + end)
+
+        async def main() -> None:
+            runs = self.open()
+            tasks = [
+                asyncio.create_task(follow(runs, name))
+                for each in all_names
+                for name in each
+                for _ in range(3)
+            ]
+            await asyncio.gather(*tasks)
+
+        for process in processes:
+            assert process.stdout is not None
+            self.assertEqual(process.stdout.readline(), "ready\n")
+        following = background(lambda: run(main()))
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        following.result(PATIENCE)
+
+    @needs.processes
+    @unittest.skipUnless(hasattr(os, "fork"), "needs os.fork")
+    def test_a_fork_goes_on_with_its_own(self) -> None:
+        process = self.process(
+            """
+            import warnings
+            warnings.simplefilter("ignore")
+            writer = runs.create("parent")
+            writer.append(token(1))
+            writer.flush()
+            follower = runs.run("parent").follow()
+            next(follower)
+            pid = os.fork()
+            if pid == 0:
+                for use in (lambda: writer.append(token(9)), writer.flush, writer.close,
+                            lambda: next(follower)):
+                    try:
+                        use()
+                    except RuntimeError as error:
+                        print(error)
+                with runs.create("child") as own:
+                    own.append(token(1))
+                print(runs.run("parent").events() == [token(1)])
+                print(next(runs.run("parent").follow()) != b"", flush=True)
+                sys.exit()
+            os.waitpid(pid, 0)
+            writer.append(token(2))
+            print(next(follower).count(b"data"))
+            writer.close()
+            runs.close()
+            """
+        )
+        out, errors = process.communicate()
+        self.assertEqual(errors, "")
+        refusal = (
+            "this belongs to the process that this one was forked from: call create, resume or"
+            " follow in the process that uses it\n"
+        )
+        self.assertEqual(out, 4 * refusal + "True\nTrue\n1\n")
+        self.assertEqual(self.open().run("child").after(), tokens(1, run="child"))
+
+
+if __name__ == "__main__":
+    unittest.main()
