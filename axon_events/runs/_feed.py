@@ -72,6 +72,7 @@ class Feed(ReplayLog):
         self.run = run
         self.last: Cursor | None = None
         self.failure: RunLost | None = None
+        self._anchor = "", b""  # the id and the frame of the entry that it began after
         self._number_after_id.clear()
         self._followers: dict[weakref.ref[RunFollower], None] = {}
         # For the sweep.
@@ -99,6 +100,7 @@ class Feed(ReplayLog):
                 self.fail(f"the run {_shown(self.run)} was deleted")
             elif self.last is None:
                 self._begin_after(entry.cursor, entry.text if is_final(entry) else None)
+                self._anchor = id_of(self.run, entry.cursor), frame_of(self.run, entry)
 
     def begin_again(self, cursor: Cursor) -> None:
         """Begin after the last entry that the store has evicted."""
@@ -130,11 +132,15 @@ class Feed(ReplayLog):
 
     def _had(self, entry: Entry) -> bool:
         """Return whether an entry is one of those here, or older than these."""
-        if entry.cursor <= cursor_of(self.run, self._oldest.evicted):
+        id = id_of(self.run, entry.cursor)
+        if id == self._anchor[0]:
+            known: tuple[str, bytes] | None = self._anchor
+        elif entry.cursor <= cursor_of(self.run, self._oldest.evicted):
             return True
-        before = self._number_after_id.get(id_of(self.run, entry.before))
-        after = self._number_after_id.get(id_of(self.run, entry.cursor))
-        return after is not None and before is not None and before + 1 == after
+        else:
+            number = self._number_after_id.get(id_of(self.run, entry.before))
+            known = None if number is None else self._frames.get(number)
+        return known == (id, frame_of(self.run, entry))
 
     def lose(self) -> None:
         self.fail(f"the store has lost events of the run {_shown(self.run)} that were given here")
@@ -208,10 +214,11 @@ class RunFollower(_Follower):
                 self.has_found = True
                 self._held = self._piece()
                 return None
-            if self._nothing_in is newest and self._refusal is not None:
+            if self._refusal is not None and feed.failure is not None:
+                raise self._refusal
+            if self._refusal is not None and self._nothing_in is newest:
                 left = deadline - time.monotonic()
-                is_final = newest.end is not None or feed.failure is not None
-                if left <= 0 or is_final or self._is_over():
+                if newest.end is not None or left <= 0 or self._is_over():
                     raise self._refusal
                 return left
         try:

@@ -404,6 +404,8 @@ class Process:
             self._due[writer] = None  # for what is left, or to be done with it
         self.trouble_of_writes = trouble
         shortest, longest = _PAUSES
+        # Shorter than the time between two looks, three of which have to find nobody.
+        longest = min(longest, self.settings.beat / 2)
         return 0.0 if trouble is None else min(max(2 * pause, shortest), longest)
 
     def _hub(self) -> None:
@@ -469,7 +471,7 @@ class Process:
                 return  # the sweep finds out for how long
             first = page.entries[0]
             if last not in (first.cursor, first.before) and first.text != DELETED:
-                if last > page.oldest:
+                if first.cursor != page.oldest or last > first.before:
                     feed.lose()
                     return
                 feed.begin_again(first.before)

@@ -271,7 +271,7 @@ def entries_after(run: str, cursor: Cursor, page: Page) -> Sequence[Entry]:
         return page.entries[1:]
     if first.before == cursor:
         return page.entries
-    if cursor < page.oldest:
+    if first.cursor == page.oldest and cursor < first.before:
         start = f"after the id {_shown(id)}" if id else "from the beginning"
         oldest = id_of(run, page.oldest)
         raise CursorExpired(

@@ -242,8 +242,8 @@ class _Store:
             entries += len(append.entries)
             if append.keep is not None and entries > append.keep:
                 connection.execute(
-                    "DELETE FROM entry WHERE run = ?1 AND cursor IN"
-                    " (SELECT cursor FROM entry WHERE run = ?1 ORDER BY cursor LIMIT ?2)",
+                    "DELETE FROM entry WHERE seq IN"
+                    " (SELECT seq FROM entry WHERE run = ? ORDER BY cursor LIMIT ?)",
                     (id, entries - append.keep),
                 )
                 entries = append.keep
