@@ -227,7 +227,7 @@ class RunFollower(_Follower):
         except (RunUnknown, CursorAhead) as refusal:
             self._refusal = refusal
             self._nothing_in = self._read_at
-            return 0.0
+            return self._to_begin(newest, deadline)
         self.has_found = True
         return None
 
@@ -327,6 +327,7 @@ class RunLoopFollower(RunFollower, _LoopFollower):
         deadline = time.monotonic() + wait
         try:
             while (pause := self._to_begin(newest := self._feed._newest, deadline)) is not None:
+                self._stop_timer()  # it may be set for later than this pause ends
                 await self._woken(newest, pause)
         finally:
             self._stop_timer()

@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""The SQLite store: what it promises to the core, and its file."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+import unittest
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from axon_events import FlowStart, StepToken, to_json
+from axon_events.runs import RunExists, RunUnknown, StoreUnavailable, _store, sqlite
+from axon_events.runs._store import BEGINNING, NOWHERE, Append, Cursor, End, Entry
+from axon_events.runs.sqlite import SqliteRuns
+
+from . import ROOT, needs
+from .samples import U64_MAX
+from .threads import PATIENCE, end_if_it_hangs
+
+TEXT = to_json(FlowStart("Report", "anthropic", 0))
+
+
+def setUpModule() -> None:
+    end_if_it_hangs()
+
+
+def token(index: int, content: str = "") -> StepToken:
+    return StepToken("Summarise", content, index, 0)
+
+
+def entry(cursor: Cursor, before: Cursor = BEGINNING, writer: str = "w") -> Entry:
+    return Entry(cursor, before, TEXT, writer)
+
+
+class Case(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = Path(folder.name, "runs.db")
+
+    def store(self, **options: Any) -> sqlite._Store:
+        settings: Any = {"ttl": 60.0, "lease": 15.0, "durable": False, **options}
+        store = sqlite._Store(str(self.path), **settings)
+        self.addCleanup(store.close)
+        return store
+
+    def runs(self, **options: Any) -> SqliteRuns:
+        runs = SqliteRuns(self.path, **options)
+        self.addCleanup(runs.close)
+        return runs
+
+    def execute(self, *command: Any) -> list[Any]:
+        with closing(sqlite3.connect(self.path, isolation_level=None, timeout=30)) as connection:
+            return connection.execute(*command).fetchall()
+
+    def let_pass(self, seconds: float) -> None:
+        """Have all writers be silent for so many seconds more."""
+        self.execute("UPDATE run SET beat = beat - ?", (seconds,))
+
+
+class Appending(Case):
+    def test_only_after_the_end(self) -> None:
+        store = self.store()
+        first, second = entry((0, 1)), entry((1, 0), (0, 1))
+        end = End((0, 1), "w")
+        self.assertEqual(store.append([Append("run", NOWHERE, [first], None)]), [None])
+        wrong = [NOWHERE, End((0, 1), "other"), End((0, 2), "w"), End((1, 0), "w")]
+        for after in wrong:
+            for entries in ([second], []):
+                self.assertEqual(store.append([Append("run", after, entries, None)]), [end])
+        for after in wrong[1:]:
+            self.assertEqual(store.append([Append("other", after, [second], None)]), [NOWHERE])
+        self.assertEqual(
+            store.append(
+                [Append("run", end, [second], None), Append("other", NOWHERE, [first], None)]
+            ),
+            [None, None],
+        )
+        page = store.read("run", BEGINNING, 1000)
+        assert page is not None
+        self.assertEqual(page, ([first, second], (0, 1), End((1, 0), "w")))
+
+    def test_cursors_sort_as_numbers_of_64_bits(self) -> None:
+        store = self.store()
+        cursors = [(0, 1), (0, 256), (1, 0), (255, U64_MAX), (256, 0), (2**63, 0), (U64_MAX, 1)]
+        before = [BEGINNING, *cursors]
+        entries = [entry(*each) for each in zip(cursors, before, strict=False)]
+        store.append([Append("run", NOWHERE, entries, None)])
+        page = store.read("run", (255, 0), 1000)
+        assert page is not None
+        self.assertEqual(page.entries, entries[3:])
+
+    def test_the_newest_are_kept(self) -> None:
+        store = self.store()
+        after = NOWHERE
+        for index in range(1, 10):
+            new = entry((index, 0), (index - 1, 0))
+            store.append([Append("run", after, [new], 3), Append(f"{index}", NOWHERE, [new], 3)])
+            after = End((index, 0), "w")
+        page = store.read("run", BEGINNING, 1000)
+        assert page is not None
+        self.assertEqual([each.cursor for each in page.entries], [(7, 0), (8, 0), (9, 0)])
+        self.assertEqual(page.oldest, (7, 0))
+        self.assertEqual(page.entries[0].before, (6, 0))
+
+    def test_pages(self) -> None:
+        store = self.store()
+        entries = [entry((index, 0), (index - 1, 0)) for index in range(1, 10)]
+        store.append([Append("run", NOWHERE, entries, None)])
+        size = len(TEXT)
+        for limit, count in ((0, 2), (1, 2), (size, 2), (size + 1, 3), (3 * size, 4), (10**6, 7)):
+            page = store.read("run", (3, 0), limit)
+            assert page is not None
+            self.assertEqual([each.cursor[0] for each in page.entries], [*range(3, 3 + count)])
+        page = store.read("run", (9, 1), 1000)
+        assert page is not None
+        self.assertEqual(page, ([], (1, 0), End((9, 0), "w")))
+        self.assertIsNone(store.read("other", BEGINNING, 1000))
+
+
+class Leases(Case):
+    def test_looking(self) -> None:
+        store = self.store(lease=7.0)
+        store.append([Append("run", NOWHERE, [entry((0, 1))], None)])
+        self.let_pass(5)
+        run, other = store.look(["run", "other"])
+        self.assertEqual(run.end, End((0, 1), "w"))
+        self.assertEqual(run.lease, 7.0)
+        self.assertGreaterEqual(run.age, 5.0)
+        self.assertEqual(other.end, NOWHERE)
+        # The clock was set back.
+        self.let_pass(-100)
+        self.assertGreater(store.look(["run"])[0].age, 50.0)
+        # A heartbeat.
+        store.append([Append("run", run.end, [], None)])
+        self.assertLess(store.look(["run"])[0].age, 5.0)
+
+    def test_closing_compares_the_end_and_the_lease(self) -> None:
+        store = self.store()
+        store.append([Append("run", NOWHERE, [entry((3, 0))], None)])
+        end = End((3, 0), "w")
+        store.close_if_dead("run", end)
+        self.let_pass(20)
+        for other in (End((3, 0), ""), End((2, 0), "w"), NOWHERE):
+            store.close_if_dead("run", other)
+        store.close_if_dead("other", end)
+        self.assertEqual(store.look(["run"])[0].end, end)
+        store.close_if_dead("run", end)
+        store.close_if_dead("run", end)
+        page = store.read("run", (3, 0), 1000)
+        assert page is not None
+        self.assertEqual(page.entries[1:], [Entry((3, 1), (3, 0), _store.CLOSED)])
+        self.assertEqual(page.end, End((3, 1), ""))
+
+    def test_the_time_to_live(self) -> None:
+        store = self.store(ttl=60.0)
+        for name in ("old", "new"):
+            store.append([Append(name, NOWHERE, [entry((0, 1))], None)])
+            self.let_pass(40)
+        self.assertIsNone(store.read("old", BEGINNING, 1000))
+        self.assertEqual(store.look(["old"])[0].end, NOWHERE)
+        self.assertEqual([name for name, _ in store.infos()], ["new"])
+        # Another one of that name is another one.
+        store.append([Append("old", NOWHERE, [entry((0, 1)), entry((0, 2), (0, 1))], None)])
+        page = store.read("old", BEGINNING, 1000)
+        assert page is not None
+        self.assertEqual(len(page.entries), 2)
+        self.assertEqual(len(self.execute("SELECT * FROM entry")), 3)
+
+    def test_expired_runs_are_removed(self) -> None:
+        store = self.store(ttl=60.0)
+        store.append([Append("run", NOWHERE, [entry((0, 1))], None)])
+        self.let_pass(61)
+        store.look([])
+        self.assertEqual(len(self.execute("SELECT * FROM entry")), 1)
+        with mock.patch.object(sqlite, "_PURGE_SECONDS", 0.0):
+            self.store().look([])
+        self.assertEqual(self.execute("SELECT * FROM entry"), [])
+        self.assertEqual(self.execute("SELECT * FROM run"), [])
+
+    def test_deleting(self) -> None:
+        store = self.store()
+        store.append([Append("run", NOWHERE, [entry((1, 0)), entry((2, 0), (1, 0))], None)])
+        for _ in range(2):
+            store.delete("run")
+            store.delete("other")
+            page = store.read("run", BEGINNING, 1000)
+            assert page is not None
+            self.assertEqual(page.entries, [Entry((2, 1), (2, 0), _store.DELETED)])
+            self.assertEqual(page.end, End((2, 1), ""))
+
+
+class Watching(Case):
+    def test_what_is_appended_is_told(self) -> None:
+        told: list[Any] = []
+        store, other = self.store(), self.store()
+        watch = store.watch(lambda *args: told.append(args))
+        watch.add("run")
+        first = [entry((0, 1)), entry((0, 2), (0, 1))]
+        other.append([Append("run", NOWHERE, first, None)])
+        watch.wait(PATIENCE)
+        self.assertEqual(told, [("run", ())])  # it begins: what came before is to be read
+        watch.wait(0)
+        self.assertEqual(told[1:], [])
+        more = [entry((1, 0), (0, 2)), entry((2, 0), (1, 0))]
+        with mock.patch.object(sqlite, "_FETCHED", 2):
+            other.append([Append("other", NOWHERE, first, None)])
+            other.append([Append("run", End((0, 2), "w"), more, None)])
+            watch.wait(PATIENCE)
+        self.assertEqual(told[1:], [("run", more)])
+        other.append([Append("run", End((2, 0), "w"), [], None)])  # a heartbeat
+        watch.remove("run")
+        watch.remove("run")
+        watch.add("other")
+        watch.wait(0)
+        self.assertEqual(told[2:], [("other", ())])
+        watch.close()
+
+    def test_one_that_waits(self) -> None:
+        told = threading.Event()
+        store, other = self.store(), self.store()
+        watch = store.watch(lambda run, entries: told.set() if entries else None)
+        self.addCleanup(watch.close)
+        watch.add("run")
+        watch.wait(0)
+        other.append([Append("run", NOWHERE, [entry((0, 1))], None)])
+        while not told.is_set():
+            watch.wait(PATIENCE)
+
+    def test_one_that_was_never_used(self) -> None:
+        self.store().watch(lambda *args: None).close()
+
+
+class File(Case):
+    def test_the_path(self) -> None:
+        bad: Any
+        for bad in ("", ":memory:"):
+            with self.assertRaisesRegex(ValueError, "^path must be that of a file, got "):
+                SqliteRuns(bad)
+        for bad in (b"x", os.fsencode(self.path)):
+            with self.assertRaisesRegex(TypeError, "^path must be a str or a path of str, got byt"):
+                SqliteRuns(bad)
+        with self.assertRaises(TypeError):
+            SqliteRuns(7)  # type: ignore[arg-type]
+
+    @needs.threads
+    def test_the_working_directory_may_change(self) -> None:
+        folder = os.getcwd()
+        self.addCleanup(os.chdir, folder)
+        os.chdir(self.path.parent)
+        runs = SqliteRuns(self.path.name)
+        os.chdir(folder)
+        with runs, runs.create("run") as writer:
+            writer.append(token(1))
+        self.assertTrue(self.path.exists())
+
+    def test_the_settings_of_a_connection(self) -> None:
+        for durable, synchronous in ((False, 1), (True, 2)):
+            with closing(self.store(durable=durable).connect()) as connection:
+                for name, value in (
+                    ("journal_mode", "wal"),
+                    ("synchronous", synchronous),
+                    ("journal_size_limit", 4 * 2**20),
+                    ("user_version", 1),
+                ):
+                    self.assertEqual(
+                        connection.execute(f"PRAGMA {name}").fetchone(), (value,), name
+                    )
+
+    @needs.threads
+    def test_what_is_no_file_of_runs(self) -> None:
+        self.path.write_bytes(b"no database, but a text of some length" * 100)
+        with self.assertRaisesRegex(StoreUnavailable, "DatabaseError: file is not a database"):
+            self.runs().create("run")
+
+    @needs.threads
+    def test_a_file_of_another_form(self) -> None:
+        self.execute("PRAGMA user_version = 7")
+        with self.assertRaisesRegex(
+            StoreUnavailable, "expected a file of runs in the form 1, got the form 7"
+        ):
+            self.runs().run("run").after()
+
+    @needs.threads
+    def test_a_folder_that_is_not_there(self) -> None:
+        with (
+            SqliteRuns(self.path / "x" / "runs.db", timeout=0.05) as runs,
+            self.assertRaisesRegex(
+                StoreUnavailable, "^the file does not answer: unable to open database file"
+            ),
+        ):
+            runs.create("run")
+
+    @needs.threads
+    def test_the_log_file_stays_small(self) -> None:
+        with self.runs() as runs, runs.create("run") as writer:
+            for _ in range(20):
+                for index in range(100):
+                    writer.append(token(index, "x" * 5000))
+                writer.flush()
+            size = os.path.getsize(f"{self.path}-wal")
+        self.assertLess(size, 8 * 2**20)
+
+    @needs.processes
+    @needs.threads
+    def test_a_writer_that_is_killed_leaves_whole_events(self) -> None:
+        code = """
+            import sys
+            from axon_events import StepToken
+            from axon_events.runs.sqlite import SqliteRuns
+            runs = SqliteRuns(sys.argv[1])
+            writer = runs.create("run")
+            for index in range(1, 10**9):
+                writer.append(StepToken("Summarise", "x" * 1000, index, 0))
+                if index % 100 == 0:
+                    writer.flush()
+                    print(index, flush=True)
+        """
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code), str(self.path)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        assert process.stdout is not None
+        with process.stdout:
+            for _ in range(3):
+                stored = int(process.stdout.readline())
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        writer, events = self.runs().resume("run")
+        self.assertGreaterEqual(len(events), stored)
+        expected = [token(index, "x" * 1000) for index in range(1, len(events) + 1)]
+        self.assertEqual(events, expected)
+        writer.append(token(len(events) + 1))
+        writer.close()
+
+    @needs.threads
+    def test_a_lock_of_another_process_is_waited_for(self) -> None:
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            runs = self.runs()
+            with self.assertRaises(RunUnknown):
+                runs.run("run").after()
+            connection.execute("BEGIN IMMEDIATE")
+            writer = runs.create("run")  # reading goes on
+            writer.append(token(1))
+            time.sleep(0.05)
+            connection.execute("COMMIT")
+            writer.close()
+        with self.assertRaises(RunExists):
+            runs.create("run")
+
+
+if __name__ == "__main__":
+    unittest.main()
