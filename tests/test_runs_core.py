@@ -500,6 +500,56 @@ class Writing(Case):
         for name in "abc":
             self.assertEqual(self.open().run(name).after(), tokens(1, run=name))
 
+    def test_closing_the_runs_leaves_it_to_a_writer_that_it_was_fenced(self) -> None:
+        runs = self.open()
+        runs.create("run").append(token(1))
+        with mock.patch.object(_writer.RunWriter, "flush", side_effect=Fenced("x")):
+            runs.close()
+
+    def test_closing_the_runs_does_not_wait_for_ever(self) -> None:
+        runs = self.open(timeout=0.05)
+        store = runs._process().store
+        go_on = threading.Event()
+        with mock.patch.object(store, "read", side_effect=lambda *args: go_on.wait(PATIENCE)):
+            waiting = background(runs.run("run").after)
+            until(lambda: runs._process()._threads)
+            runs.close()
+            go_on.set()
+            with self.assertRaises(AttributeError):
+                waiting.result(PATIENCE)
+        store.close()
+
+    @needs.asyncio_run
+    def test_a_call_that_was_cancelled_before_it_began(self) -> None:
+        runs = self.open()
+        go_on = threading.Event()
+        busy = [runs._process().submit(go_on.wait, PATIENCE) for _ in range(_process._READERS)]
+
+        async def main() -> None:
+            task = asyncio.create_task(runs.acreate("run"))
+            await asyncio.sleep(0)
+            task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+
+        run(main())
+        go_on.set()
+        for each in busy:
+            each.result(PATIENCE)
+        self.assertEqual(list(runs.infos()), [])
+
+    def test_the_exit_of_the_interpreter_flushes_what_is_of_this_process(self) -> None:
+        with mock.patch.object(_process.atexit, "register") as register:
+            writer = self.open().create("run")
+            writer.append(token(1))
+            ((at_exit,), _) = register.call_args
+        with self.locked():
+            writer.append(token(2))
+            with mock.patch.object(os, "getpid", return_value=-1):
+                at_exit()
+        at_exit()
+        self.assertEqual(self.open().run("run").after(), tokens(2))
+
     def test_closing_the_runs_tells_what_is_not_stored(self) -> None:
         runs = self.open(timeout=0.1)
         first, second = runs.create("run"), self.open().create("run")
@@ -666,6 +716,28 @@ class OneWriter(Case):
         resumed, _ = self.open().resume("run")  # the first one does not come in between
         resumed.append(token(2))
         resumed.close()
+
+    def test_a_resume_whose_answer_comes_too_late(self) -> None:
+        with self.open().create("run") as writer:
+            writer.append(token(1))
+        runs = self.open(timeout=0.1)
+        store = runs._process().store
+        append = store.append
+        go_on, answered = threading.Event(), threading.Event()
+
+        def late(appends: Sequence[Any]) -> Any:
+            answers = append(appends)
+            go_on.wait(PATIENCE)
+            answered.set()
+            return answers
+
+        with mock.patch.object(store, "append", late):
+            with self.assertRaises(StoreUnavailable):
+                runs.resume("run")
+            go_on.set()
+            answered.wait(PATIENCE)
+        # Nobody writes it: it is closed, as one whose writer died.
+        self.assertEqual(list(self.open().run("run").follow()), [tokens(1)])
 
     @needs.asyncio_run
     def test_who_does_not_wait_for_a_resume_does_not_hold_the_run(self) -> None:
@@ -890,9 +962,14 @@ class LosingStore(Case):
     def test_followers_of_another_history_are_told(self) -> None:
         """The tail died with its writer, and another went on from what was left."""
         runs = self.open()
-        for is_told in (True, False):
-            with self.subTest(is_told=is_told):
-                name = f"run{is_told}"
+        for is_told, others in (
+            (True, (2, 3, 4, 5)),
+            (False, (2, 3, 4, 5)),
+            (True, (2, 4, 5)),
+            (False, (2, 4, 5)),
+        ):
+            with self.subTest(is_told=is_told, others=others):
+                name = f"run{is_told}{len(others)}"
                 first = self.open().create(name)
                 for index in range(1, 4):
                     first.append(token(index))
@@ -910,7 +987,7 @@ class LosingStore(Case):
                     self.forget(name, 1)
                     second, events = self.open().resume(name)
                     self.assertEqual(events, [token(1)])
-                    for index in range(2, 6):
+                    for index in others:
                         second.append(token(index, "another"))
                     second.flush()
                     if not is_told:
@@ -922,6 +999,57 @@ class LosingStore(Case):
                 self.assertEqual(next(held), tokens(1, 3, run=name))
                 with self.assertRaises(RunLost):
                     next(held)
+
+    def test_a_slow_follower_of_another_history_is_told(self) -> None:
+        with (
+            mock.patch.object(_feed, "_WINDOW_BYTES", 1),
+            mock.patch.object(_feed, "PAGE_BYTES", 1),
+            mock.patch.object(_process, "PAGE_BYTES", 1),
+            mock.patch.object(_process.Process, "_sweep"),
+            mock.patch.object(sqlite._Watch, "_has_told", return_value=False),
+        ):
+            first = self.open().create("run")
+            for index in range(1, 5):
+                first.append(token(index))
+            first.flush()
+            follower = self.open().run("run").follow("run:1")
+            self.assertEqual(next(follower), tokens(1, 2))
+            silenced = mock.patch.object(
+                first._process.store, "append", side_effect=StoreUnavailable("x")
+            )
+            with silenced:
+                self.forget("run", 1)
+                second, _ = self.open().resume("run")
+                second.append(token(4))
+                second.close()
+                with self.assertRaises(RunLost):
+                    next(follower)
+
+    def test_the_writer_restores_it_late(self) -> None:
+        with mock.patch.object(_feed, "_WINDOW_BYTES", 1):
+            writer = self.open().create("run")
+            writer.append(token(1))
+            writer.flush()
+            runs = self.open(lease=SHORT * 20)
+            slow, quick = runs.run("run").follow(), runs.run("run").follow()
+            self.assertEqual((next(slow), next(quick)), (tokens(1), tokens(1)))
+            for index in range(2, 5):
+                writer.append(token(index))
+                self.assertEqual(next(quick), tokens(1, index))
+            feed = runs._process()._feeds["run"]
+            silenced = mock.patch.object(
+                writer._process.store, "append", side_effect=StoreUnavailable("x")
+            )
+            with silenced:
+                self.forget("run")
+                waiting = [background(lambda f=f: next(f)) for f in (slow, quick)]
+                until(lambda: feed.lost_since)
+                runs._process()._on_entries("run", ())  # a store that lost it says so, perhaps
+                until(lambda: not feed.is_catching_up)
+            self.assertEqual(waiting[0].result(PATIENCE), tokens(3, 2))
+            writer.append(token(5))
+            self.assertEqual(waiting[1].result(PATIENCE), tokens(1, 5))
+            self.assertIsNone(feed.failure)
 
     def await_seq(self, runs: SqliteRuns) -> None:
         """Wait until all that is in the file has been told."""
@@ -1216,6 +1344,44 @@ class Following(Case):
         writer.append(token(2))
         self.assertEqual(next(follower), tokens(1, 2))
 
+    def test_two_find_at_once_that_a_run_was_deleted(self) -> None:
+        with self.open().create("run") as writer:
+            writer.append(token(1))
+        self.open().delete("run")
+        runs = self.open()
+        both = threading.Barrier(2, timeout=PATIENCE)
+        read = _process.Process.read
+
+        def reading(*args: Any) -> Any:
+            page = read(*args)
+            both.wait()
+            return page
+
+        with mock.patch.object(_process.Process, "read", reading):
+            waiting = [background(runs.run("run").follow) for _ in range(2)]
+            for each in waiting:
+                with self.assertRaises(RunUnknown):
+                    each.result(PATIENCE)
+
+    def test_what_is_lost_while_it_is_asked_for_what_is_ahead(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        runs = self.open()
+        store = runs._process().store
+        read = store.read
+
+        def reading(run: str, after: Any, limit: int) -> Any:
+            page = read(run, after, limit)
+            self.forget("run")
+            return page
+
+        silenced = mock.patch.object(
+            writer._process.store, "append", side_effect=StoreUnavailable("x")
+        )
+        with silenced, mock.patch.object(store, "read", reading), self.assertRaises(CursorUnknown):
+            runs.run("run").follow("run:7")
+
     def test_followers_of_a_deleted_run(self) -> None:
         writer = self.open().create("run")
         writer.append(token(1))
@@ -1336,6 +1502,45 @@ class NothingIsMissed(Case):
             while len(got) < len(tokens(38, 2)):
                 got += next(follower)
         self.assertEqual(got, tokens(38, 2))
+
+    def test_a_frame_that_goes_while_it_is_looked_for(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        with mock.patch.object(_feed, "_WINDOW_BYTES", 300):
+            runs = self.open()
+            slow, quick = runs.run("run").follow(), runs.run("run").follow()
+            self.assertEqual((next(slow), next(quick)), (tokens(1), tokens(1)))
+            writer.append(token(2))
+            self.assertEqual(next(quick), tokens(1, 2))
+            feed = runs._process()._feeds["run"]
+            read = feed._read
+
+            def reading(*args: Any) -> Any:
+                patch.stop()
+                for index in range(3, 9):
+                    writer.append(token(index))
+                    self.assertEqual(next(quick), tokens(1, index))
+                return read(*args)
+
+            patch = mock.patch.object(feed, "_read", reading)
+            patch.start()
+            self.assertEqual(next(slow), tokens(7, 2))
+
+    def test_a_long_way_to_catch_up(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        runs = self.open(lease=SHORT)
+        follower = runs.run("run").follow()
+        self.assertEqual(next(follower), tokens(1))
+        with self.quiet(), mock.patch.object(_process, "PAGE_BYTES", 300):
+            for index in range(2, 50):
+                writer.append(token(index))
+            got = b""
+            while len(got) < len(tokens(48, 2)):
+                got += next(follower)
+        self.assertEqual(got, tokens(48, 2))
 
     def test_what_was_evicted_before_it_was_told(self) -> None:
         writer = self.open(max_events=2).create("run")
@@ -1638,6 +1843,26 @@ class Processes(Case):
             process.stdin.write("go\n")
             process.stdin.flush()
         following.result(PATIENCE)
+
+    def test_in_another_process_a_writer_and_a_follower_are_refused(self) -> None:
+        runs = self.open()
+        writer = runs.create("run")
+        writer.append(token(1))
+        writer.flush()
+        follower = runs.run("run").follow()
+        with mock.patch.object(os, "getpid", return_value=-1):
+            uses: list[Callable[[], object]] = [
+                lambda: writer.append(token(2)),
+                writer.flush,
+                writer.close,
+                lambda: next(follower),
+            ]
+            for use in uses:
+                with self.assertRaisesRegex(RuntimeError, "the process that this one was forked"):
+                    use()
+            self.assertEqual(runs.run("run").after(), tokens(1))
+            runs._processes[-1].close()
+        self.assertEqual(next(follower), tokens(1))
 
     @needs.processes
     @unittest.skipUnless(hasattr(os, "fork"), "needs os.fork")

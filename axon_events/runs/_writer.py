@@ -159,8 +159,8 @@ class RunWriter:
     async def aclose(self) -> None:
         """Do what `close` does, without blocking the loop."""
         self._process.require_here()
-        if not self._close():
-            await self.aflush()
+        self._close()
+        await self.aflush()
 
     def __enter__(self) -> "RunWriter":
         return self
@@ -286,12 +286,11 @@ class RunWriter:
             return None
         count = len(self._copy) + len(entries)
         size += self._copy_bytes
-        for entry in chain(self._copy, entries):
-            if count == 1 or (count <= settings.max_events and size <= settings.max_bytes):
-                break
+        oldest = chain(self._copy, entries)
+        while count > 1 and (count > settings.max_events or size > settings.max_bytes):
             count -= 1
-            size -= size_of(entry.text)
-        return max(count, 1)
+            size -= size_of(next(oldest).text)
+        return count
 
     def answered(self, append: Append, answer: End | None) -> None:
         """Take what the store has answered to `next_append`."""

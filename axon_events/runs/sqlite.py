@@ -342,6 +342,7 @@ class _Store:
 
     def infos(self) -> Iterator[tuple[str, Sequence[Entry]]]:
         with self._connection() as connection:
+            connection.execute("BEGIN")
             runs = connection.execute(
                 "SELECT name, id FROM run WHERE beat + ttl >= ?", (time.time(),)
             ).fetchall()
@@ -355,8 +356,8 @@ class _Store:
                     entries.insert(0, _entry(*row))
                     if is_event(entries[0]):
                         break
-                if entries:
-                    yield name, entries
+                yield name, entries
+            connection.execute("COMMIT")
 
     def watch(self, on_entries: OnEntries) -> "_Watch":
         return _Watch(self, on_entries)
