@@ -7,6 +7,7 @@ The store is a SQLite file; what a store may lose is taken from the file.
 
 import asyncio
 import copy
+import itertools
 import os
 import pickle
 import random
@@ -21,6 +22,7 @@ import time
 import unittest
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -49,6 +51,7 @@ from axon_events.runs import (
     StoreUnavailable,
     _feed,
     _process,
+    _store,
     _writer,
     sqlite,
 )
@@ -196,23 +199,19 @@ class Case(unittest.TestCase):
 
 class Constructing(Case):
     def test_the_arguments(self) -> None:
+        make: Any = SqliteRuns
+        bad: Any
         for name in ("ttl", "lease", "timeout"):
-            self.assert_refused(
-                TypeError,
-                f"{name} must be an int or a float, got str",
-                lambda name=name: SqliteRuns("x", **{name: "1"}),
-            )
+            text = f"{name} must be an int or a float, got str"
+            self.assert_refused(TypeError, text, partial(make, "x", **{name: "1"}))
             for bad in (0, -1, float("nan"), float("inf")):
-                self.assert_refused(
-                    ValueError,
-                    f"{name} must be above 0, in seconds, got {bad}",
-                    lambda name=name, bad=bad: SqliteRuns("x", **{name: bad}),
-                )
+                text = f"{name} must be above 0, in seconds, got {bad}"
+                self.assert_refused(ValueError, text, partial(make, "x", **{name: bad}))
         for name in ("max_events", "max_bytes", "max_pending_bytes"):
             with self.assertRaises(ValueError):
-                SqliteRuns("x", **{name: 0})
+                make("x", **{name: 0})
             with self.assertRaises(TypeError):
-                SqliteRuns("x", **{name: "1"})
+                make("x", **{name: "1"})
         self.assert_refused(
             ValueError,
             "lease must be at most ttl, got 2 and 1: a run that is written has to outlive the time"
@@ -289,9 +288,9 @@ class Writing(Case):
     def test_names(self) -> None:
         runs = self.open()
         for bad in ("", "a b", "ü", "a\n"):
-            for call in (runs.create, runs.resume):
+            for write in (runs.create, runs.resume):
                 with self.assertRaises(ValueError):
-                    call(bad)
+                    write(bad)
             self.assert_refused(
                 RunUnknown, f"the store has no run {bad!r}", runs.run(bad).follow, None
             )
@@ -379,7 +378,7 @@ class Writing(Case):
                 writer.close()
             return following(*args)
 
-        following = _writer.next_cursor
+        following = _store.next_cursor
         with mock.patch.object(_writer, "next_cursor", inside):
             writer.append(token(1))
             closes.append(None)
@@ -462,7 +461,7 @@ class Writing(Case):
         self.assertEqual(self.open().run("run").after(), tokens(2))
 
     def test_limits(self) -> None:
-        events = [*(token(i, "é" * (i % 5)) for i in range(1, 30)), END]
+        events: list[Event] = [*(token(i, "é" * (i % 5)) for i in range(1, 30)), END]
         for limits in ({"max_events": 3}, {"max_bytes": 250}, {"max_events": 5, "max_bytes": 1}):
             with self.subTest(limits):
                 name = "-".join(limits)
@@ -539,7 +538,7 @@ class Writing(Case):
         self.assertEqual(list(runs.infos()), [])
 
     def test_the_exit_of_the_interpreter_flushes_what_is_of_this_process(self) -> None:
-        with mock.patch.object(_process.atexit, "register") as register:
+        with mock.patch("atexit.register") as register:
             writer = self.open().create("run")
             writer.append(token(1))
             ((at_exit,), _) = register.call_args
@@ -815,18 +814,19 @@ class LostReplies(Case):
             ):
                 writer.append(token(1))
                 follower = self.open().run(name).follow(wait=PATIENCE)
-                for index in range(2, rounds(40, 400)):
+                count = rounds(40, 400)
+                for index in range(2, count + 1):
                     writer.append(token(index))
                     if rng.random() < 0.5:
                         writer.flush()
                 writer.flush()
                 events = self.open().run(name).events()
                 kept = len(events)
-                self.assertEqual(events, [token(i) for i in range(index + 1 - kept, index + 1)])
+                self.assertEqual(events, [token(i) for i in range(count + 1 - kept, count + 1)])
                 if not limits:
-                    self.assertEqual(kept, index)
+                    self.assertEqual(kept, count)
                     writer.close()
-                    self.assertEqual(b"".join(follower), tokens(index, run=name))
+                    self.assertEqual(b"".join(follower), tokens(count, run=name))
 
     def test_one_after_which_more_has_come(self) -> None:
         runs = self.open()
@@ -844,9 +844,9 @@ class LostReplies(Case):
         writer = runs.create("run")
         writer.append(token(1))
         writer.flush()
-        lost: list[bool] = []
-        with self.lossy(runs._process(), lambda: not lost.append(True)):
-            until(lambda: len(lost) > 2)
+        lost = itertools.count()
+        with self.lossy(runs._process(), lambda: next(lost) >= 0):
+            until(lambda: next(lost) > 5)
         writer.append(token(2))
         writer.flush()
         self.assertEqual(self.open().run("run").after(), tokens(2))
@@ -1042,7 +1042,7 @@ class LosingStore(Case):
             )
             with silenced:
                 self.forget("run")
-                waiting = [background(lambda f=f: next(f)) for f in (slow, quick)]
+                waiting = [background(partial(next, each)) for each in (slow, quick)]
                 until(lambda: feed.lost_since)
                 runs._process()._on_entries("run", ())  # a store that lost it says so, perhaps
                 until(lambda: not feed.is_catching_up)
@@ -1255,7 +1255,7 @@ class Following(Case):
         """Wait until somebody waits for each of these runs."""
         feeds = runs._process()._feeds
         for name in names:
-            until(lambda name=name: name in feeds)
+            until(partial(feeds.__contains__, name))
             until(feeds[name]._waiters._members.__len__)
 
     def test_each_item_is_waited_for_once(self) -> None:
@@ -1279,7 +1279,7 @@ class Following(Case):
         for end in (runs.disconnect, runs.close):
             follower = runs.run("run").follow()
             self.assertEqual(next(follower), tokens(1))
-            waiting = background(lambda follower=follower: list(follower))
+            waiting = background(partial(list, follower))
             late = background(lambda: runs.run("other").follow(wait=PATIENCE))
             self.await_followers(runs, "run", "other")
             end()
@@ -1395,7 +1395,7 @@ class Following(Case):
             self.assert_refused(
                 RunUnknown,
                 "the store has no run 'run'",
-                lambda wait=wait: runs.run("run").follow("run:1", wait=wait),
+                partial(runs.run("run").follow, "run:1", wait=wait),
             )
         with self.assertRaises(CursorUnknown):
             runs.run("run").follow("run:7", wait=PATIENCE)

@@ -333,8 +333,7 @@ class File(Case):
         )
         assert process.stdout is not None
         with process.stdout:
-            for _ in range(3):
-                stored = int(process.stdout.readline())
+            stored = [int(process.stdout.readline()) for _ in range(3)][-1]
             process.send_signal(signal.SIGKILL)
             process.wait()
         writer, events = self.runs().resume("run")

@@ -54,7 +54,7 @@ _T = TypeVar("_T")
 
 _READERS: Final = 8
 _LOOKS: Final = 3  # in a row that find a lease run out
-_HUB_SECONDS: Final = 0.2  # the longest wait of the hub
+_HUB_SECONDS: Final = 0.05  # the longest wait of the hub, which `close` waits for
 _PAUSES: Final = (0.01, 0.5)  # the shortest and the longest one before a store is asked again
 
 _IN_A_FORK: Final = (

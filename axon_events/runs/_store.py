@@ -8,6 +8,7 @@ entry his own are to come.
 """
 
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
@@ -93,6 +94,7 @@ then what the store has. Entries may come again, and with holes; the core goes b
 class Watch(Protocol):
     """One subscription to what is appended to some runs, whoever appends it."""
 
+    @abstractmethod
     def add(self, run: str) -> None:
         """Watch this run too; from any thread, at once.
 
@@ -100,9 +102,11 @@ class Watch(Protocol):
         `on_entries(run, ())` when it has. Again, do nothing.
         """
 
+    @abstractmethod
     def remove(self, run: str) -> None:
         """Do not watch it any more; from any thread, at once. Does nothing if it is not watched."""
 
+    @abstractmethod
     def wait(self, timeout: float) -> None:
         """Wait for news, so many seconds at most, and tell them; in the hub's thread alone.
 
@@ -112,6 +116,7 @@ class Watch(Protocol):
         StoreUnavailable while there is none; it is called again then after a pause.
         """
 
+    @abstractmethod
     def close(self) -> None:
         """End it; in the hub's thread, after the last `wait`."""
 
@@ -129,6 +134,7 @@ class Store(Protocol):
     a fork the core makes another one, and never touches this one again.
     """
 
+    @abstractmethod
     def append(self, appends: Sequence[Append]) -> Sequence[End | StoreUnavailable | None]:
         """Append to some runs, one after the other; in the writer's thread alone.
 
@@ -141,6 +147,7 @@ class Store(Protocol):
         StoreUnavailable as an answer concerns that run alone; raised, it concerns all of them.
         """
 
+    @abstractmethod
     def read(self, run: str, after: Cursor, limit: int) -> Page | None:
         """Return entries from a cursor on; None if there is no such run. In any thread.
 
@@ -150,6 +157,7 @@ class Store(Protocol):
           characters.
         """
 
+    @abstractmethod
     def look(self, runs: Sequence[str]) -> Sequence[State]:
         """Return how each of these runs stands; in any thread.
 
@@ -157,6 +165,7 @@ class Store(Protocol):
         read-only replica): silence of a writer who cannot write either says nothing.
         """
 
+    @abstractmethod
     def close_if_dead(self, run: str, end: End) -> None:
         """Append a CLOSED entry, if the run still ends there and its writer's lease has run out.
 
@@ -164,6 +173,7 @@ class Store(Protocol):
         is "". Those who watch are told. The run's time to live begins anew.
         """
 
+    @abstractmethod
     def delete(self, run: str) -> None:
         """Leave nothing of a run but a DELETED entry, one K above its end, with the writer "".
 
@@ -172,6 +182,7 @@ class Store(Protocol):
         deleted before.
         """
 
+    @abstractmethod
     def infos(self) -> Iterable[tuple[str, Sequence[Entry]]]:
         """Yield the name of each run and its newest entries in order; in any thread.
 
@@ -179,9 +190,11 @@ class Store(Protocol):
         entry.
         """
 
+    @abstractmethod
     def watch(self, on_entries: OnEntries) -> Watch:
         """Begin to watch; called once in a process, in any thread, without waiting."""
 
+    @abstractmethod
     def close(self) -> None:
         """Close what the store has opened; nothing else is called after that."""
 
