@@ -34,6 +34,7 @@ from axon_events import (
     FlowStart,
     StepToken,
     to_json,
+    web,
 )
 from axon_events.emit import FlowEmitter
 from axon_events.emit import closing as closing_events
@@ -161,6 +162,13 @@ class Case(unittest.TestCase):
                     (run,),
                 )
             ]
+
+    def follow_first(self, runs: SqliteRuns, name: str = "run") -> Any:
+        """Return a follower that had token 1; its feed knows where the run ends."""
+        follower = runs.run(name).follow()
+        self.assertEqual(next(follower), tokens(1, run=name))
+        until(lambda: runs._process()._feeds[name].last)
+        return follower
 
     def process(self, code: str, *arguments: str) -> "subprocess.Popen[str]":
         """Start a Python whose code has `runs`; it ends when the test does."""
@@ -639,6 +647,49 @@ class OneWriter(Case):
         with second:
             pass
         self.assertEqual(list(again), [])
+
+    def test_a_feed_that_has_not_heard_that_its_run_was_resumed(self) -> None:
+        with self.open().create("run") as first:
+            first.append(token(1))
+            runs = self.open()
+            follower = runs.run("run").follow("run:1")
+            first.close()
+            self.assertEqual(list(follower), [])
+        with (
+            mock.patch.object(_process.Process, "_sweep"),
+            mock.patch.object(sqlite._Watch, "_has_told", return_value=False),
+        ):
+            second, _ = self.open().resume("run")
+            self.assertFalse(runs.run("run").follow("run:1").has_all)
+        second.close()
+
+    def test_an_old_writer_does_not_get_in_while_its_entries_are_restored(self) -> None:
+        first = self.open().create("run")
+        for index in range(1, 4):
+            first.append(token(index))
+        first.flush()
+        runs = self.open()
+        second, _ = runs.resume("run")
+        append = runs._process().store.append
+        ends: list[Any] = []
+
+        def watching(appends: Sequence[Any]) -> Any:
+            answers = append(appends)
+            with self.file() as connection:
+                ends.extend(connection.execute("SELECT writer FROM run"))
+            return answers
+
+        with (
+            mock.patch.object(_writer, "_APPEND_COUNT", 1),
+            mock.patch.object(runs._process().store, "append", watching),
+            mock.patch.object(first._process.store, "append", side_effect=StoreUnavailable("x")),
+        ):
+            self.forget("run")
+            second.append(token(4))
+            second.flush()
+        self.assertEqual({*ends}, {(second._token,)})
+        first.append(token(4))
+        self.assert_fenced(first)
 
     def test_what_is_missing_at_the_end_is_written(self) -> None:
         with self.open().create("run") as writer:
@@ -1425,13 +1476,20 @@ class NothingIsMissed(Case):
                 self.assertEqual(list(follower), [])
 
     def test_the_sweep_finds_a_run_that_was_not_told(self) -> None:
+        runs = self.open(lease=SHORT)
+        with self.open().create("other") as writer:
+            writer.append(token(1))
+        other = runs.run("other").follow()
+        watch: Any = runs._process()._watch
+        until(lambda: not watch._is_resting)
         with self.quiet():
-            runs = self.open(lease=SHORT)
             found = background(lambda: runs.run("run").follow(wait=PATIENCE))
-            until(lambda: "run" in runs._process()._feeds)
+            feeds = runs._process()._feeds
+            until(lambda: "run" in feeds and feeds["run"]._waiters._members)
             with self.open().create("run") as writer:
                 writer.append(token(1))
             self.assertEqual(list(found.result(PATIENCE)), [tokens(1)])
+        other.close()
 
     def test_the_sweep_finds_that_a_run_was_deleted(self) -> None:
         writer = self.open().create("run")
@@ -1476,13 +1534,45 @@ class NothingIsMissed(Case):
             got += next(follower)
             self.assertEqual(got, tokens(3))
 
+    def test_what_comes_before_the_watch_begins(self) -> None:
+        """Whoever has read before that reads again."""
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        runs = self.open()
+        may_begin = threading.Event()
+        begin, read = sqlite._Watch._begin, _process.Process.read
+
+        def beginning(watch: Any, connection: sqlite3.Connection) -> None:
+            may_begin.wait(PATIENCE)
+            begin(watch, connection)
+
+        def reading(process: Any, feed: Any, cursor: Any) -> Any:
+            page = read(process, feed, cursor)
+            if not may_begin.is_set():
+                before = feed._newest
+                writer.append(token(2))
+                writer.flush()
+                may_begin.set()
+                until(lambda: feed._newest is not before)
+            return page
+
+        with (
+            mock.patch.object(_process.Process, "_sweep"),
+            mock.patch.object(_process.Process, "read", reading),
+            mock.patch.object(sqlite._Watch, "_begin", beginning),
+            self.quiet(),
+        ):
+            follower = runs.run("run").follow()
+            self.assertEqual(next(follower), tokens(1))
+            self.assertEqual(next(follower), tokens(1, 2))
+
     def test_a_hole_in_what_is_told_is_filled(self) -> None:
         writer = self.open().create("run")
         writer.append(token(1))
         writer.flush()
         runs = self.open()
-        follower = runs.run("run").follow()
-        self.assertEqual(next(follower), tokens(1))
+        follower = self.follow_first(runs)
         on_entries = runs._process()._watch._on_entries  # type: ignore[attr-defined]
 
         def tell(run: str, entries: Sequence[Any]) -> None:
@@ -1532,8 +1622,7 @@ class NothingIsMissed(Case):
         writer.append(token(1))
         writer.flush()
         runs = self.open(lease=SHORT)
-        follower = runs.run("run").follow()
-        self.assertEqual(next(follower), tokens(1))
+        follower = self.follow_first(runs)
         with self.quiet(), mock.patch.object(_process, "PAGE_BYTES", 300):
             for index in range(2, 50):
                 writer.append(token(index))
@@ -1547,8 +1636,7 @@ class NothingIsMissed(Case):
         writer.append(token(1))
         writer.flush()
         runs = self.open()
-        follower = runs.run("run").follow()
-        self.assertEqual(next(follower), tokens(1))
+        follower = self.follow_first(runs)
         with self.quiet(), mock.patch.object(_process.Process, "_sweep"):
             for index in range(2, 9):
                 writer.append(token(index))
@@ -1760,8 +1848,7 @@ class Trouble(Case):
         writer.append(token(1))
         writer.flush()
         runs = self.open(lease=SHORT)
-        follower = runs.run("run").follow()
-        self.assertEqual(next(follower), tokens(1))
+        follower = self.follow_first(runs)
         watch = runs._process()._watch
         with mock.patch.object(watch, "wait", side_effect=StoreUnavailable("x")):
             writer.append(token(2))
@@ -1778,8 +1865,7 @@ class Trouble(Case):
         writer.append(token(1))
         writer.flush()
         runs = self.open(lease=SHORT)
-        follower = runs.run("run").follow()
-        self.assertEqual(next(follower), tokens(1))
+        follower = self.follow_first(runs)
         process = runs._process()
         read_on = process._read_on
         failures = [StoreUnavailable("x")]
@@ -1796,6 +1882,40 @@ class Trouble(Case):
             writer.append(token(2))
             self.assertEqual(next(follower), tokens(1, 2))
         self.assertEqual(failures, [])
+
+
+class OnTheWeb(Case):
+    def test_the_answers(self) -> None:
+        with self.open().create("run") as writer:
+            writer.append(token(1))
+        writer = self.open(max_events=1).create("short")
+        writer.append(token(1))
+        writer.append(token(2))
+        writer.append(token(3))
+        writer.flush()
+        runs = self.open()
+        for name, id, status, text in (
+            ("run", "", 200, tokens(1)),
+            ("run", "run:1", 204, b""),
+            ("run", "run:7", 404, b"this run has not given the id 'run:7'"),
+            ("run", "17", 404, b"expected an id of this run, such as 'run:17', got '17'"),
+            ("other", "", 404, b"the store has no run 'other'"),
+            ("a b", "", 404, b"the store has no run 'a b'"),
+            ("short", "", 410, b"the frames from the beginning are not all kept"),
+        ):
+            with self.subTest(name, id=id):
+                answer = web.response(runs.run(name), id, wait=0)
+                self.assertEqual(answer.status, status)
+                self.assertTrue(b"".join(answer.body).startswith(text))
+        with mock.patch.object(runs._process().store, "read", side_effect=ValueError("secret")):
+            answer = web.response(runs.run("run"), wait=0)
+            body = b"".join(answer.body)
+        self.assertEqual(answer.status, 200)
+        self.assertIn(b": the run's store does not answer: come again", body)
+        runs.disconnect()
+        self.assertIn(
+            b": the server is shutting down", b"".join(web.response(runs.run("run")).body)
+        )
 
 
 class Processes(Case):

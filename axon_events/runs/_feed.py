@@ -93,12 +93,16 @@ class Feed(ReplayLog):
         followers = (reference() for reference in list(self._followers))
         return [each for each in followers if each is not None and not each._is_closed]
 
-    def anchor(self, entry: Entry) -> None:
-        """Begin after the run's last entry, if nothing is known yet."""
+    def anchor(self, entry: Entry, newest: object) -> None:
+        """Begin after what was the run's last entry, if nothing is known yet.
+
+        - `newest`: what `_newest` was before that was read. If it is another by now, more may have
+          come in between which nobody tells.
+        """
         with self._lock:
             if entry.text == DELETED:
                 self.fail(f"the run {_shown(self.run)} was deleted")
-            elif self.last is None:
+            elif self.last is None and self._newest is newest:
                 self._begin_after(entry.cursor, entry.text if is_final(entry) else None)
                 self._anchor = id_of(self.run, entry.cursor), frame_of(self.run, entry)
 
@@ -113,7 +117,7 @@ class Feed(ReplayLog):
             for entry in entries if self.failure is None else ():
                 self.is_active = True
                 if entry.text == DELETED:
-                    self.anchor(entry)
+                    self.anchor(entry, None)
                     return False
                 last = self.last
                 if last is None:
@@ -290,7 +294,7 @@ class RunFollower(_Follower):
         job, self._job = self._job, None
         page = job.result()
         if page is not None and page.entries and page.entries[-1].text == DELETED:
-            self._feed.anchor(page.entries[-1])
+            self._feed.anchor(page.entries[-1], None)
         page = found(run, page)
         entries = entries_after(run, self.cursor, page)
         last = page.entries[-1]
@@ -299,7 +303,7 @@ class RunFollower(_Follower):
         self._is_ended = is_final(last)
         if last.cursor == page.end.cursor:
             self._nothing_in = self._read_at
-            self._feed.anchor(last)
+            self._feed.anchor(last, self._read_at)
         return True
 
     def _wake(self, job: "Future[Page | None]") -> None:

@@ -187,9 +187,10 @@ class Process:
         return page
 
     def _anchor(self, feed: Feed, end: Cursor) -> None:
+        newest = feed._newest
         page = self.store.read(feed.run, end, 1)
-        if page is not None and page.entries:
-            feed.anchor(page.entries[-1])
+        if page is not None and page.entries and page.entries[-1].cursor == page.end.cursor:
+            feed.anchor(page.entries[-1], newest)
 
     def create(self, run: str) -> RunWriter:
         if self.ask(self.store.read, run, BEGINNING, 1) is not None:
