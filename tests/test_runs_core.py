@@ -651,6 +651,7 @@ class OneWriter(Case):
     def test_a_feed_that_has_not_heard_that_its_run_was_resumed(self) -> None:
         with self.open().create("run") as first:
             first.append(token(1))
+            first.flush()
             runs = self.open()
             follower = runs.run("run").follow("run:1")
             first.close()
