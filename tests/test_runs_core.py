@@ -2026,6 +2026,50 @@ class Processes(Case):
         self.assertEqual(out, 4 * refusal + "True\nTrue\n1\n")
         self.assertEqual(self.open().run("child").after(), tokens(1, run="child"))
 
+    @needs.processes
+    @unittest.skipUnless(hasattr(os, "fork"), "needs os.fork")
+    def test_forks_in_the_middle_of_calls_of_the_store(self) -> None:
+        process = self.process(
+            """
+            import faulthandler, warnings
+            warnings.simplefilter("ignore")
+            writer = runs.create("parent")
+            writer.append(token(1))
+            follower = runs.run("parent").follow(wait=60)
+            count, is_over = 1, False
+            def write():
+                global count
+                while not is_over:
+                    count += 1
+                    writer.append(token(count))
+                    writer.flush()
+            def read():
+                while not is_over:
+                    runs.run("parent").after(f"parent:{count - 1}")
+            threads = [threading.Thread(target=each) for each in (write, read)]
+            for thread in threads:
+                thread.start()
+            for number in range(8):
+                pid = os.fork()
+                if pid == 0:
+                    faulthandler.dump_traceback_later(20, exit=True)
+                    with runs.create(f"child{number}") as own:
+                        own.append(token(1))
+                    next(runs.run(f"child{number}").follow())
+                    runs.close()
+                    os._exit(0)
+                print(os.waitpid(pid, 0)[1])
+            is_over = True
+            for thread in threads:
+                thread.join()
+            writer.close()
+            print(b"".join(follower).count(b"data: ") == count)
+            runs.close()
+            """
+        )
+        out, errors = process.communicate()
+        self.assertEqual((errors, out), ("", 8 * "0\n" + "True\n"))
+
 
 if __name__ == "__main__":
     unittest.main()

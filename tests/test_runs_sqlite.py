@@ -12,6 +12,7 @@ import textwrap
 import threading
 import time
 import unittest
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from axon_events.runs.sqlite import SqliteRuns
 
 from . import ROOT, needs
 from .samples import U64_MAX
-from .threads import PATIENCE, end_if_it_hangs
+from .threads import PATIENCE, background, end_if_it_hangs
 
 TEXT = to_json(FlowStart("Report", "anthropic", 0))
 
@@ -39,6 +40,14 @@ def token(index: int, content: str = "") -> StepToken:
 
 def entry(cursor: Cursor, before: Cursor = BEGINNING, writer: str = "w") -> Entry:
     return Entry(cursor, before, TEXT, writer)
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError("it does not come")
+        time.sleep(0.005)
 
 
 class Case(unittest.TestCase):
@@ -342,6 +351,48 @@ class File(Case):
         self.assertEqual(events, expected)
         writer.append(token(len(events) + 1))
         writer.close()
+
+    @needs.threads
+    def test_a_fork_waits_for_calls_and_closes_all_connections(self) -> None:
+        told: list[Any] = []
+        store = self.store()
+        watch = store.watch(lambda *args: told.append(args))
+        watch.add("run")
+        watch.wait(0)
+        store.append([Append("run", NOWHERE, [entry((0, 1))], None)])
+        in_call, may_end = threading.Event(), threading.Event()
+        order: list[str] = []
+
+        def call() -> None:
+            with sqlite._calls:
+                in_call.set()
+                may_end.wait(PATIENCE)
+                order.append("call")
+
+        def fork() -> None:
+            sqlite._calls._begin_fork()
+            order.append("fork")
+            self.assertEqual(store._free, [])
+            self.assertIsNone(watch._connection)
+            sqlite._calls._end_fork()
+
+        def late() -> None:
+            store.read("run", BEGINNING, 1)
+            order.append("late")
+
+        calling = background(call)
+        in_call.wait(PATIENCE)
+        forking = background(fork)
+        until(lambda: sqlite._calls._is_forking)
+        reading = background(late)
+        until(lambda: len(sqlite._calls._condition._waiters) > 1)  # type: ignore[attr-defined]
+        may_end.set()
+        for each in (calling, forking, reading):
+            each.result(PATIENCE)
+        self.assertEqual(order, ["call", "fork", "late"])
+        watch.wait(PATIENCE)
+        self.assertEqual(told, [("run", ()), ("run", [entry((0, 1))])])
+        watch.close()
 
     @needs.threads
     def test_a_lock_of_another_process_is_waited_for(self) -> None:

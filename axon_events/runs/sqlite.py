@@ -15,8 +15,9 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
 from ..replay import StoreUnavailable
@@ -149,6 +150,51 @@ class _Run(NamedTuple):
         return abs(time.time() - self.beat)
 
 
+class _Calls:
+    """The calls of SQLite in this process, which a fork waits for; entered for each.
+
+    A fork copies SQLite's locks as they are, and what it notes of the locks on files, which a child
+    does not have. So it happens while no call is in progress, and no connection open: else whatever
+    the child opens waits for ever, or spoils the file.
+    """
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._count = 0
+        self._is_forking = False
+        self.stores: weakref.WeakSet[_Store] = weakref.WeakSet()
+        with suppress(AttributeError):  # where there is no fork
+            os.register_at_fork(
+                before=self._begin_fork,
+                after_in_parent=self._end_fork,
+                after_in_child=self._end_fork,
+            )
+
+    def __enter__(self) -> None:
+        with self._condition:
+            while self._is_forking:
+                self._condition.wait()
+            self._count += 1
+
+    def __exit__(self, *exc_info: object) -> None:
+        with self._condition:
+            self._count -= 1
+            self._condition.notify_all()
+
+    def _begin_fork(self) -> None:
+        self._condition.acquire()
+        self._is_forking = True
+        while self._count:
+            self._condition.wait()
+        for store in self.stores:
+            store.disconnect()
+
+    def _end_fork(self) -> None:
+        self._is_forking = False
+        self._condition.notify_all()
+        self._condition.release()
+
+
 class _Store:
     """The file; see `Store`. Connections are made when they are needed, and used by one at a time.
 
@@ -162,7 +208,10 @@ class _Store:
         self._synchronous = "FULL" if durable else "NORMAL"
         self._lock = threading.Lock()
         self._free: list[sqlite3.Connection] = []
+        self._watches: list[_Watch] = []
         self._purge_at = 0.0
+        with _calls:
+            _calls.stores.add(self)
 
     def connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -187,7 +236,7 @@ class _Store:
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         """Lend a connection."""
-        with _translated():
+        with _calls, _translated():
             with self._lock:
                 connection = self._free.pop() if self._free else None
             if connection is None:
@@ -360,13 +409,22 @@ class _Store:
             connection.execute("COMMIT")
 
     def watch(self, on_entries: OnEntries) -> "_Watch":
-        return _Watch(self, on_entries)
+        watch = _Watch(self, on_entries)
+        self._watches.append(watch)
+        return watch
 
     def close(self) -> None:
+        with _calls:
+            self.disconnect()
+
+    def disconnect(self) -> None:
+        """Close all connections; the next call makes another one."""
         with self._lock:
             for connection in self._free:
                 connection.close()
             self._free.clear()
+            for watch in self._watches:
+                watch.disconnect()
 
 
 class _Watch:
@@ -391,18 +449,22 @@ class _Watch:
 
     def wait(self, timeout: float) -> None:
         end = time.monotonic() + timeout
-        with _translated():
+        while not self._has_looked():
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, _POLL_SECONDS))
+
+    def _has_looked(self) -> bool:
+        """Look at the file, and return whether it has changed."""
+        with _calls, _translated():
             if self._connection is None:
                 self._connection = self._store.connect()
-            if self._is_resting:
-                self._is_resting = False
-                self._begin(self._connection)
-                return
-            while not self._has_told(self._connection):
-                left = end - time.monotonic()
-                if left <= 0:
-                    return
-                time.sleep(min(left, _POLL_SECONDS))
+            if not self._is_resting:
+                return self._has_told(self._connection)
+            self._is_resting = False
+            self._begin(self._connection)
+            return True
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Go on from now; what came meanwhile is read."""
@@ -436,8 +498,17 @@ class _Watch:
                 return True
 
     def close(self) -> None:
+        with _calls:
+            self.disconnect()
+
+    def disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
+            self._connection = None
+            self._version = -1  # each connection has its own numbers
+
+
+_calls: Final = _Calls()
 
 
 @contextmanager
