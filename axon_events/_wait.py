@@ -3,7 +3,7 @@
 """A wait, in an event loop or a thread, that any thread can end: for the channel and the log."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -35,13 +35,7 @@ class LoopWaiter:
         """Have the loop end the wait; from any thread. Does nothing the second time."""
         if self._woken:
             return
-        try:
-            # In the loop's own thread too: a finalizer may run there between the loop's last look
-            # at what is ready and its sleep.
-            self._loop.call_soon_threadsafe(self.resume)
-        except RuntimeError:
-            if not self.is_lost:
-                raise
+        _have_call(self._loop, self.resume)
         self._woken = True
 
     def resume(self, woken: bool = True) -> None:
@@ -109,14 +103,23 @@ class Waiters:
                 waiter.wake()
                 self.remove(waiter)
         for loop, waiters in waiting.items():
-            try:
-                loop.call_soon_threadsafe(_resume, waiters)
-            except RuntimeError:
-                if not loop.is_closed():
-                    raise
+            _have_call(loop, _resume, waiters)
             # Only now, so that whoever an error leaves unwoken is woken the next time.
             for waiter in waiters:
                 self.remove(waiter)
+
+
+def _have_call(
+    loop: "asyncio.AbstractEventLoop", function: Callable[..., None], *arguments: object
+) -> None:
+    """Have a loop call a function soon; from any thread. Does nothing if the loop is closed."""
+    try:
+        # In the loop's own thread too: a finalizer may run there between the loop's last look at
+        # what is ready and its sleep.
+        loop.call_soon_threadsafe(function, *arguments)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise
 
 
 def _resume(waiters: Iterable[LoopWaiter]) -> None:

@@ -386,8 +386,7 @@ class _Follower:
     def __init__(self, log: ReplayLog, id: str | None, keep_alive: float | None) -> None:
         self._keep_alive = keep_alive_seconds(keep_alive)
         self._log = log
-        self._asked = id
-        self._id = id or ""  # of the last frame given
+        self._id = "" if id is None else id  # of the last frame given
         self._number = 0  # of the next one
         self._waiter: _Waiter | None = None
         self._is_closed = False
@@ -408,7 +407,7 @@ class _Follower:
     def _has_begun(self, newest: "_Newest", deadline: float) -> bool:
         """Find its first frame; return False if it may come yet, which `CursorAhead` says."""
         try:
-            self._number = self._log._number_after(self._asked)
+            self._number = self._log._number_after(self._id)
         except CursorAhead:
             if newest.end is not None or self._is_over() or time.monotonic() >= deadline:
                 raise

@@ -27,6 +27,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 from urllib.parse import parse_qs
@@ -147,12 +148,27 @@ class Response(Generic[_Body]):
     body: _Body
 
 
-class _ThreadBody(Iterator[bytes]):
-    """A body for threads; it is no generator, so that `close` works while a thread waits in it."""
+_AnyFollower = TypeVar("_AnyFollower", _Follower, _LoopFollower)
 
-    def __init__(self, first: bytes, follower: _Follower | None) -> None:
+
+class _FollowingBody(Generic[_AnyFollower]):
+    """A first piece, and then what a follower gives.
+
+    It is no generator, so that `close` works while somebody waits in it.
+    """
+
+    def __init__(self, first: bytes, follower: _AnyFollower | None) -> None:
         self._first = first
-        self._follower = follower
+        self._follower: _AnyFollower | None = follower
+
+    def close(self) -> None:
+        """End it, also while somebody waits in it; from any thread."""
+        if self._follower is not None:
+            self._follower.close()
+
+
+class _ThreadBody(_FollowingBody[_Follower], Iterator[bytes]):
+    """A body for threads."""
 
     def __next__(self) -> bytes:
         if self._first:
@@ -165,18 +181,9 @@ class _ThreadBody(Iterator[bytes]):
         except _REFUSALS:  # the client comes back, and is told then
             raise StopIteration from None
 
-    def close(self) -> None:
-        """End it, also while a thread waits in it; from any thread."""
-        if self._follower is not None:
-            self._follower.close()
 
-
-class _LoopBody(AsyncIterator[bytes]):
-    """The same for asyncio."""
-
-    def __init__(self, first: bytes, follower: _LoopFollower | None) -> None:
-        self._first = first
-        self._follower = follower
+class _LoopBody(_FollowingBody[_LoopFollower], AsyncIterator[bytes]):
+    """A body for asyncio."""
 
     async def __anext__(self) -> bytes:
         if self._first:
@@ -192,11 +199,6 @@ class _LoopBody(AsyncIterator[bytes]):
     async def aclose(self) -> None:
         """End it, also while a task waits in it."""
         self.close()
-
-    def close(self) -> None:
-        """Do the same; from any thread."""
-        if self._follower is not None:
-            self._follower.close()
 
 
 def response(
@@ -455,7 +457,8 @@ class _AsgiApplication:
         gone = loop.create_task(_gone(receive))
         finding = loop.create_task(self._response(scope))
         tasks: list[Future[Any]] = [gone, finding]
-        response = self._come_again(scope)
+        come_again = _answer(_Disconnected(), _LoopBody, None, scope["method"], self._retry)
+        response = come_again
         try:
             await _any_of(gone, finding, ending.future)
             if finding.done():
@@ -464,7 +467,7 @@ class _AsgiApplication:
                 return
             if ending.future.done():
                 response.body.close()
-                response = self._come_again(scope)
+                response = come_again
             sending = loop.create_task(_send(response, send))
             tasks.append(sending)
             await _any_of(gone, sending, ending.future)
@@ -497,9 +500,6 @@ class _AsgiApplication:
             keep_alive=self._keep_alive,
             wait=self._wait,
         )
-
-    def _come_again(self, scope: _Scope) -> Response[_LoopBody]:
-        return _answer(_Disconnected(), _LoopBody, None, scope["method"], self._retry)
 
 
 async def _any_of(*futures: "Future[Any]", timeout: float | None = None) -> None:
@@ -590,20 +590,19 @@ class _WsgiApplication:
             found = self._followed(log, last_event_id(environ), method)
         except _REFUSALS as error:
             found = error
-        response = _answer(found, _ThreadBody, log, method, self._retry)
-        body = _ServedBody(response.body, self._bodies)
+        make_body = partial(_ServedBody, self._bodies)
+        response = _answer(found, make_body, log, method, self._retry)
         # Looked at only now that `disconnect` sees the body.
         if self._is_disconnected:
-            body.close()
-            response = _answer(_Disconnected(), _ThreadBody, None, method, self._retry)
-            body = _ServedBody(response.body, self._bodies)
+            response.body.close()
+            response = _answer(_Disconnected(), make_body, None, method, self._retry)
         phrase = _PHRASES[response.status]
         try:
             start_response(f"{response.status} {phrase}", list(response.headers.items()))
         except BaseException:  # the server has no body to close then
-            body.close()
+            response.body.close()
             raise
-        return body
+        return response.body
 
     def _followed(self, log: _Log | None, id: str, method: str) -> _Follower | Exception:
         """Wait in short times, since nothing else ends the wait of a thread."""
@@ -615,24 +614,24 @@ class _WsgiApplication:
                 return found
 
 
-class _ServedBody(Iterator[bytes]):
-    """A body of a WSGI application, which stands in a register until it ends."""
+class _ServedBody(_ThreadBody):
+    """A body of a WSGI application, which stands in a register until it is closed."""
 
-    def __init__(self, body: _ThreadBody, register: "dict[_ServedBody, None]") -> None:
-        self._body = body
+    def __init__(
+        self, register: "dict[_ServedBody, None]", first: bytes, follower: _Follower | None
+    ) -> None:
+        super().__init__(first, follower)
         self._register = register
         register[self] = None
 
-    def __next__(self) -> bytes:
-        return next(self._body)
-
     def end(self) -> None:
-        self._body.close()
+        """End it; the server closes it then."""
+        super().close()
 
     def close(self) -> None:
         """End it, and leave the register; a WSGI server calls this in any case (PEP 3333)."""
         self._register.pop(self, None)
-        self._body.close()
+        super().close()
 
 
 def disconnect_on_signals(*targets: _Target) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""Events to test with: one plain event of each variant, and random ones."""
+"""Events to test with: one plain event of each variant, a flow with its frames, random ones."""
 
 import dataclasses
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from axon_events import (
@@ -18,6 +18,7 @@ from axon_events import (
     StepToken,
     ToolCall,
 )
+from axon_events.sse import Encoder
 
 U64_MAX = 2**64 - 1
 
@@ -30,6 +31,23 @@ EVENTS: tuple[Event, ...] = (
     FlowComplete("Report", "anthropic", False, 1, 812, 64, 5, 1700000000005),
     FlowError("Report", "out of memory", 1700000000006),
 )
+
+# A legal flow with text that the lines of an event stream have to hold, and the ids of its frames,
+# by the rule of `sse.Encoder`.
+FLOW: tuple[Event, ...] = (
+    FlowStart("Report", "anthropic", 0),
+    StepStart("Résumé", 0, "generate", 1),
+    StepToken("Résumé", "Hello\n\n", 1, 1),
+    StepToken("Résumé", "data: …\r\u2028", 2, 1),
+    StepComplete("Résumé", 0, True, "Hello\n\ndata: …\r\u2028", 0, 0, 1),
+    FlowComplete("Report", "anthropic", True, 1, 0, 0, 1, 2),
+)
+IDS = ["0.1", "0.2", "1", "2", "2.1", "2.2"]
+
+
+def frames_of(events: Iterable[Event], stream_id: str | None = None) -> list[bytes]:
+    encoder = Encoder(stream_id)
+    return [encoder.encode(event) for event in events]
 
 
 def _text(rng: random.Random) -> str:

@@ -36,6 +36,7 @@ from axon_events.cli.pages import Server
 from axon_events.cli.player import Player
 
 from . import CORPUS, needs
+from .samples import frames_of
 
 HOUR_MS = 3_600_000
 START = FlowStart("Report", "anthropic", 1000)
@@ -52,14 +53,9 @@ RETRY = b"retry: 500\n\n"
 LINUX = sys.platform == "linux"
 
 
-def encoded(events: Iterable[Event], stream_id: str | None = None) -> list[bytes]:
-    encoder = sse.Encoder(stream_id)
-    return [encoder.encode(event) for event in events]
-
-
 def ids(events: Iterable[Event]) -> list[str]:
     decoder = sse.Decoder()
-    return [frame.id for frame in decoder.feed(b"".join(encoded(events)))]
+    return [frame.id for frame in decoder.feed(b"".join(frames_of(events)))]
 
 
 @contextlib.contextmanager
@@ -131,7 +127,7 @@ class Stream(unittest.TestCase):
             for _ in range(2):  # also to those who come late
                 answer = stream(running)
                 self.assertEqual(answer.status, 200)
-                self.assertEqual(answer.body, RETRY + b"".join(encoded(FLOW)))
+                self.assertEqual(answer.body, RETRY + b"".join(frames_of(FLOW)))
 
     def test_its_headers_are_what_proxies_need(self) -> None:
         with serving() as running:
@@ -153,7 +149,7 @@ class Stream(unittest.TestCase):
 
     def test_it_goes_on_after_each_id_and_is_204_after_the_last(self) -> None:
         for events in (FLOW, FLOW[:-1]):  # a run without a terminator ends as well
-            frames, last = encoded(events), ids(events)[-1]
+            frames, last = frames_of(events), ids(events)[-1]
             with self.subTest(last), serving(events) as running:
                 stream(running)
                 for n, id in enumerate(ids(events)[:-1], 1):
@@ -210,7 +206,7 @@ class Stream(unittest.TestCase):
                 self.assertEqual(connections, -(-len(FLOW) // number))
 
     def test_a_comment_does_not_count_as_an_event(self) -> None:
-        comment, (first, second, third) = b": keep-alive\n\n", encoded(FLOW[:3])
+        comment, (first, second, third) = b": keep-alive\n\n", frames_of(FLOW[:3])
         for number, expected in ((1, [comment, first]), (2, [comment, first, comment, second])):
             pieces = iter([comment, first, comment, second + third])
             self.assertEqual(list(pages._cut(pieces, number)), expected)
@@ -233,12 +229,12 @@ class Stream(unittest.TestCase):
                 serving(events, drop_after=drop_after) as running,
             ):
                 answer = stream(running)
-            self.assertEqual(answer.body, RETRY + b"".join(encoded(events)[:drop_after]))
+            self.assertEqual(answer.body, RETRY + b"".join(frames_of(events)[:drop_after]))
         self.assertGreater(sum(sizes), 2_000_000)
         self.assertLessEqual(max(sizes), 65536)
 
     def test_a_keep_alive_comes_while_nothing_else_does(self) -> None:
-        begin = RETRY + b"".join(encoded([*FLOW[:-1]]))
+        begin = RETRY + b"".join(frames_of([*FLOW[:-1]]))
         with (
             mock.patch.object(pages, "KEEP_ALIVE_SECONDS", 0.001),
             serving([*FLOW[:-1], LATE_END], speed=1.0) as running,
@@ -368,7 +364,7 @@ class Requests(unittest.TestCase):
                     )
 
     def test_a_query_may_have_the_id_that_no_header_has(self) -> None:
-        frames, given = encoded(FLOW), ids(FLOW)
+        frames, given = frames_of(FLOW), ids(FLOW)
         with serving() as running:
             stream(running)
             for query, body in (
@@ -708,7 +704,7 @@ class Recorded(unittest.TestCase):
             with open(path, "rb") as file:
                 events = list(jsonl.read(file))
             with self.subTest(path.name), serving(events) as running:
-                self.assertEqual(stream(running).body, RETRY + b"".join(encoded(events)))
+                self.assertEqual(stream(running).body, RETRY + b"".join(frames_of(events)))
 
 
 if __name__ == "__main__":

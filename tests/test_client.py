@@ -21,32 +21,18 @@ from urllib.error import URLError
 from axon_events import (
     DecodeError,
     Event,
-    FlowComplete,
-    FlowStart,
-    StepComplete,
-    StepStart,
-    StepToken,
     client,
 )
 from axon_events.client import Refused, Session
 from axon_events.order import OrderError, Rule, StreamChecker, TruncatedStream
-from axon_events.sse import Encoder, FrameTooLarge
+from axon_events.sse import FrameTooLarge
 
 from . import needs
 from .effort import rounds
+from .samples import FLOW, IDS, frames_of
 from .threads import PATIENCE, end_if_it_hangs, join, started
 
-FLOW: tuple[Event, ...] = (
-    FlowStart("Report", "anthropic", 0),
-    StepStart("Résumé", 0, "generate", 1),
-    StepToken("Résumé", "Hello\n\n", 1, 1),
-    StepToken("Résumé", "data: …\r\u2028", 2, 1),
-    StepComplete("Résumé", 0, True, "Hello\n\ndata: …\r\u2028", 0, 0, 1),
-    FlowComplete("Report", "anthropic", True, 1, 0, 0, 1, 2),
-)
-IDS: Final = ["0.1", "0.2", "1", "2", "2.1", "2.2"]
-_ENCODER: Final = Encoder()
-FRAMES: Final = [_ENCODER.encode(event) for event in FLOW]
+FRAMES: Final = frames_of(FLOW)
 STREAM: Final = b"".join(FRAMES)
 SSE: Final = {"Content-Type": "text/event-stream"}
 DAY: Final = 86_400.0

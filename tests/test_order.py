@@ -7,6 +7,7 @@ Each test on random streams prints its seed when it fails.
 
 import copy
 import enum
+import gc
 import json
 import pickle
 import random
@@ -1128,17 +1129,21 @@ class Bounds(unittest.TestCase):
             return trace
 
         feeding = pickle.loads(pickle.dumps(checker))
-        for take in (feeding.feed, checker.require):
-            counts.append(0)
-            before = sys.gettrace()
-            sys.settrace(trace)
-            try:
-                take(event)
-            except OrderError:
-                sys.settrace(before)
-                checker.feed(event)
-            finally:
-                sys.settrace(before)
+        gc.disable()  # finalizers of other tests would be counted
+        try:
+            for take in (feeding.feed, checker.require):
+                counts.append(0)
+                before = sys.gettrace()
+                sys.settrace(trace)
+                try:
+                    take(event)
+                except OrderError:
+                    sys.settrace(before)
+                    checker.feed(event)
+                finally:
+                    sys.settrace(before)
+        finally:
+            gc.enable()
         return counts[-2:]
 
     def test_each_event_runs_the_same_lines_however_many_steps_there_are(self) -> None:

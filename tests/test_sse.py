@@ -17,11 +17,7 @@ from axon_events import (
     EVENT_TYPES,
     DecodeError,
     Event,
-    FlowComplete,
     FlowError,
-    FlowStart,
-    StepComplete,
-    StepStart,
     StepToken,
     from_json,
     sse,
@@ -31,23 +27,8 @@ from axon_events.order import OrderError, Outcome, Rule, StreamChecker, Truncate
 
 from . import CORPUS, needs, sse_model
 from .effort import rounds
-from .samples import EVENTS, U64_MAX, random_event
+from .samples import EVENTS, FLOW, IDS, U64_MAX, frames_of, random_event
 from .sse_model import BOM, splits
-
-FLOW: tuple[Event, ...] = (
-    FlowStart("Report", "anthropic", 0),
-    StepStart("Résumé", 0, "generate", 1),
-    StepToken("Résumé", "Hello\n\n", 1, 1),
-    StepToken("Résumé", "data: …\r\u2028", 2, 1),
-    StepComplete("Résumé", 0, True, "Hello\n\ndata: …\r\u2028", 0, 0, 1),
-    FlowComplete("Report", "anthropic", True, 1, 0, 0, 1, 2),
-)
-IDS = ["0.1", "0.2", "1", "2", "2.1", "2.2"]
-
-
-def frames_of(events: Iterable[Event]) -> list[bytes]:
-    encoder = sse.Encoder()
-    return [encoder.encode(event) for event in events]
 
 
 def corpus() -> dict[str, Any]:

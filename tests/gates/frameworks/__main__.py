@@ -9,15 +9,12 @@ newest.txt, and runs `checks.py` there. It needs Python 3.11 or 3.12, for which 
 import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 
 from ... import ROOT
+from ..environment import installed
 
 FOLDER = Path(__file__).resolve().parent
-# Each list is complete: to resolve or to build would take longer than the checks.
-PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-INSTALL = ["install", "--quiet", "--no-deps", "--only-binary", ":all:", "--requirement"]
 # A warning of pydantic is a fault; what the libraries say of each other is not.
 CHECKS = ["-W", "error::UserWarning", "-m", "unittest", f"{__package__}.checks"]
 
@@ -27,15 +24,12 @@ def main() -> int:
     status = 0
     for name in ("oldest", "newest"):
         with tempfile.TemporaryDirectory() as folder:
-            venv.create(folder)
-            python = str(Path(folder, "Scripts" if sys.platform == "win32" else "bin", "python"))
-            requirements = str(FOLDER / f"{name}.txt")
-            install = [*PIP, "--python", python, *INSTALL, requirements]
             print(f"{name}.txt", flush=True)
-            for command in (install, [python, *CHECKS]):
-                if subprocess.run(command, cwd=ROOT).returncode:
-                    status = 1
-                    break
+            try:
+                python = installed(folder, FOLDER / f"{name}.txt")
+                subprocess.run([python, *CHECKS], cwd=ROOT, check=True)
+            except subprocess.CalledProcessError:  # which has printed why
+                status = 1
     return status
 
 

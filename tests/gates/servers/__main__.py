@@ -17,14 +17,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 
 from ... import ROOT
+from ..environment import installed
 
 FOLDER = Path(__file__).resolve().parent
-PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-INSTALL = ["install", "--quiet", "--no-deps", "--only-binary", ":all:", "--requirement"]
 NPM = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
 
 
@@ -34,16 +32,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for name in ("package.json", "package-lock.json", "eventsource.mjs"):
             shutil.copy(FOLDER / name, folder)
-        environment = Path(folder, "venv")
-        venv.create(environment)
-        python = str(environment / "bin" / "python")
-        install = [*PIP, "--python", python, *INSTALL, str(FOLDER / "requirements.txt")]
-        checks = [python, "-m", "unittest", "-v", f"{__package__}.checks"]
         variables = {**os.environ, "SERVERS_FOLDER": folder, "SERVERS_FULL": "1" * is_full}
-        for command, cwd in ((install, folder), (NPM, folder), (checks, ROOT)):
-            status = subprocess.run(command, cwd=cwd, env=variables).returncode
-            if status:
-                return status
+        try:
+            python = installed(os.path.join(folder, "venv"), FOLDER / "requirements.txt")
+            subprocess.run(NPM, cwd=folder, check=True)
+            checks = [python, "-m", "unittest", "-v", f"{__package__}.checks"]
+            subprocess.run(checks, cwd=ROOT, env=variables, check=True)
+        except subprocess.CalledProcessError:  # which has printed why
+            return 1
     return 0
 
 
