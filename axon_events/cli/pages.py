@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qs
 
 from .. import __version__, web
 from . import page
@@ -205,20 +204,13 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         )
 
     def _events(self) -> None:
-        ids = self._header("Last-Event-ID")
-        name = "Last-Event-ID"
-        if not ids:
-            # As polyfills send it, and browsers that lost it.
-            name = "lastEventId"
-            query = self.requestline.split()[1].partition("?")[2]
-            ids = parse_qs(query, keep_blank_values=True).get(name, [])
-        if len(ids) > 1:
-            self.send_error(400, explain=f"expected one {name}, got {len(ids)}")
-            return
+        query = self.requestline.split()[1].partition("?")[2]
+        # Without the blanks around each value, which http.server leaves (RFC 9110, 5.5).
+        headers = [(name, value.strip(" \t")) for name, value in self.headers.items()]
         # As for GET also if it is HEAD: the run begins only when its first frame is asked for.
         answer = web.response(
             self.server.player,
-            "".join(ids),
+            web.last_event_id({"headers": headers, "query_string": query}),
             retry_ms=RETRY_MS,
             keep_alive=KEEP_ALIVE_SECONDS,
             wait=0.0,
