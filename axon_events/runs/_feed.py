@@ -267,6 +267,10 @@ class RunFollower(_Follower):
                 self._nothing_in = self._read_at
             except CursorUnknown:
                 feed.lose()
+            except RuntimeError:
+                if not feed.process.has_ended:
+                    raise
+                self.close()  # as all followers are then
 
     def _piece(self) -> bytes:
         """Return frames that the feed has; none if the next one is not there."""

@@ -118,7 +118,7 @@ class Process:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing is stored any more."""
+        """Whether nothing is stored or read any more."""
         return self._closing.is_set()
 
     def call(
@@ -158,7 +158,8 @@ class Process:
                     future.set_exception(error)
 
         with self._lock:
-            self.require_open()
+            if self.has_ended:
+                raise RuntimeError(CLOSED_RUNS)
             self._jobs.put(work)
             count = sum(name.startswith("reader") for name in self._threads)
             if count < _READERS:

@@ -218,16 +218,12 @@ class _Store:
             self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
+            is_new = _is_new(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
+            if is_new:
                 connection.executescript(_SCHEMA)
-            elif version != _VERSION:
-                raise sqlite3.DatabaseError(
-                    f"expected a file of runs in the form {_VERSION}, got the form {version}"
-                )
         except BaseException:
             connection.close()
             raise
@@ -518,6 +514,22 @@ def _translated() -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise StoreUnavailable(f"the file does not answer: {error}") from error
+
+
+def _is_new(connection: sqlite3.Connection) -> bool:
+    """Return whether a file has no tables yet; refuse one that has other tables than ours."""
+    connection.execute("BEGIN")  # both are read as they are at one time
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    connection.execute("COMMIT")
+    if version == _VERSION:
+        return False
+    if version or tables:
+        raise sqlite3.DatabaseError(
+            f"expected a file of runs in the form {_VERSION}, got a database of something else, or"
+            f" of the form {version}"
+        )
+    return True
 
 
 def _run(connection: sqlite3.Connection, name: str) -> _Run | None:
