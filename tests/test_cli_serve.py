@@ -13,6 +13,7 @@ from unittest import mock
 
 from axon_events import Event, FlowComplete, FlowStart, jsonl, sse, to_json
 from axon_events.cli import pages, player, serve
+from axon_events.cli.sites import Played
 
 from . import CORPUS, PACKAGE, effort, needs
 from .terminal import Run, process
@@ -64,12 +65,12 @@ class Serving(unittest.TestCase):
             options = ("--drop-after", "7", "--loop", "--speed", "0", "--host", "localhost")
             allowed = ("--allow-host", "Proxy.example:443", "--allow-host", "::0001")
             Run("serve", UNSTREAMED, *options, *allowed)
-        host, port, played = made.call_args.args
+        host, port, site = made.call_args.args
         self.assertEqual(
             (host, port, made.call_args.kwargs),
             ("localhost", 8765, {"drop_after": 7, "allow_hosts": ["proxy.example", "::1"]}),
         )
-        self.assertEqual((played._is_loop, played.seconds), (True, 0.0))
+        self.assertEqual((site._player._is_loop, site._player.seconds), (True, 0.0))
 
     def test_a_recording_of_server_sent_events_will_do(self) -> None:
         encoder = sse.Encoder()
@@ -151,7 +152,7 @@ class Refusing(unittest.TestCase):
 
     @needs.sockets
     def test_an_address_that_cannot_be_had_is_2(self) -> None:
-        with pages.Server("127.0.0.1", 0, player.Player([START])) as taken:
+        with pages.Server("127.0.0.1", 0, Played(player.Player([START]))) as taken:
             port = taken.socket.getsockname()[1]
             run = Run("serve", UNSTREAMED, "--port", port)
         self.assertEqual((run.status, run.out), (2, ""))

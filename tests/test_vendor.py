@@ -464,7 +464,10 @@ CORE = {"__init__", "__main__", "_catalog", "_checked", "_codec", "_pydantic", "
 }
 COMMANDS = {
     f"cli/{name}"
-    for name in ("check", "page", "pages", "player", "recording", "serve", "show", "wrapping")
+    for name in (
+        *("check", "page", "pages", "player", "recording", "serve", "show", "sites", "store"),
+        "wrapping",
+    )
 }
 
 
