@@ -25,6 +25,7 @@ from axon_events import (
 )
 from axon_events.cli import store
 from axon_events.replay import StoreUnavailable
+from axon_events.runs import RunInfo
 from axon_events.runs.sqlite import SqliteRuns
 
 from . import CORPUS, PACKAGE, needs
@@ -197,7 +198,7 @@ class Show(Case):
 
     def test_a_run_that_ends_while_it_is_read_is_not_open(self) -> None:
         self.begun(START, END)
-        infos = [store.RunInfo("run-7", "flow_start", 1000, False)]  # from before its end
+        infos = [RunInfo("run-7", "flow_start", 1000, False)]  # from before its end
         with mock.patch.object(SqliteRuns, "infos", return_value=iter(infos)):
             run = Run("show", self.of("run-7"))
         self.assertEqual(run.status, 0)
@@ -227,7 +228,7 @@ class Show(Case):
             run = Run("show", self.of(name), "--html", page)
             self.assertEqual((run.status, run.err), (0, f"{self.of(name)}: {note}\n"))
             elements = Elements(page.read_text("utf-8"))
-            self.assertEqual(json.loads(elements.scripts[0]), [*map(to_dict, events)])
+            self.assertEqual(json.loads(elements.scripts[0]), [to_dict(event) for event in events])
             about = {"type": "application/json", "id": "recording", "data-undecodable": "0"}
             self.assertIn(("script", {**about, **attributes}), elements.tags)
 
