@@ -221,10 +221,12 @@ class Show(Case):
         page = self.folder / "run.html"
         self.begun(START, STEP, run="open")
         self.store([START, STEP, *tokens(9), ERROR], "late", max_events=3)
-        for name, events, note, attributes in (
+        late: list[Event] = [*tokens(9)[-2:], ERROR]
+        runs: list[tuple[str, list[Event], str, dict[str, None]]] = [
             ("open", [START, STEP], NOT_ENDED, {"data-open": None}),
-            ("late", [*tokens(9)[-2:], ERROR], NO_BEGINNING, {}),
-        ):
+            ("late", late, NO_BEGINNING, {}),
+        ]
+        for name, events, note, attributes in runs:
             run = Run("show", self.of(name), "--html", page)
             self.assertEqual((run.status, run.err), (0, f"{self.of(name)}: {note}\n"))
             elements = Elements(page.read_text("utf-8"))
