@@ -139,9 +139,13 @@ def _speed(text: str) -> float:
 
 
 def _run(arguments: argparse.Namespace) -> Iterator[int]:
-    if arguments.store is not None:
+    if arguments.store is None:
+        yield from _play(arguments)
+    else:
         _serve_store(arguments)
-        return
+
+
+def _play(arguments: argparse.Namespace) -> Iterator[int]:
     if is_sqlite(arguments.file):
         arguments.usage_error(
             f"{escaped(arguments.file)} is a SQLite file: --store serves the runs of one"
