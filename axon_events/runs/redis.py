@@ -154,8 +154,8 @@ return table.concat({id, token, age, lease}, ' ')
 )
 
 # The id that the entries begin with, and the size of their texts. It returns a text of lines: the
-# id and the token at the end, the first id that is kept, and of each entry the id, `p`, the token
-# and the text, which has no line break.
+# id and the token at the end, the first id that is kept, and of each entry the id, `p`, `w` and the
+# text, which has no line break.
 _READ: Final = (
     _NEWEST
     + """
@@ -174,7 +174,7 @@ repeat
         local text = of.d or of.e
         lines[#lines + 1] = entries[i][1]
         lines[#lines + 1] = of.p or ''
-        lines[#lines + 1] = string.sub(of.w or '', 1, -5)
+        lines[#lines + 1] = of.w or ''
         lines[#lines + 1] = text
         seen = seen + 1
         if seen > 1 then
@@ -205,7 +205,7 @@ local lines = {}
 for _, entry in ipairs(redis.call('XREVRANGE', key, '+', '-', 'COUNT', 8)) do
     local of = fields_of(entry)
     table.insert(lines, 1, of.d or of.e)
-    table.insert(lines, 1, string.sub(of.w or '', 1, -5))
+    table.insert(lines, 1, of.w or '')
     table.insert(lines, 1, of.p or '')
     table.insert(lines, 1, entry[1])
     if of.d then
@@ -551,19 +551,27 @@ def _before(cursor: Cursor) -> Cursor:
     return (token, since - 1) if since else (token - 1, 0)
 
 
-def _entry(id: str, before: str, token: str, text: str) -> Entry:
+def _entry(id: str, before: str, writer: str, text: str) -> Entry:
     cursor = _cursor(id)
-    return Entry(cursor, _cursor(before) if before else _before(cursor), text, token)
+    return Entry(cursor, _cursor(before) if before else _before(cursor), text, writer)
 
 
 def _entries(lines: Sequence[str]) -> list[Entry]:
-    return list(map(_entry, lines[::4], lines[1::4], lines[2::4], lines[3::4]))
+    """Return the entries that a script has returned."""
+    entries: list[Entry] = []
+    w = ""
+    for index in range(len(lines) - 4, -1, -4):
+        id, before, own, text = lines[index : index + 4]
+        w = own or w  # that of the last entry of its append
+        entries.append(_entry(id, before, w[:-4], text))
+    entries.reverse()
+    return entries
 
 
 def _told(lines: Sequence[str]) -> list[Entry]:
+    """Return the entries of a message."""
     return [
-        _entry(id, before, "", text)
-        for id, before, text in zip(lines[::3], lines[1::3], lines[2::3], strict=True)
+        _entry(*lines[index : index + 2], "", lines[index + 2]) for index in range(0, len(lines), 3)
     ]
 
 
