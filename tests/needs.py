@@ -3,8 +3,8 @@
 """What a test needs of its platform: marks for tests and classes, as in `@needs.threads`.
 
 Where it is not to be had, in CPython compiled to WebAssembly, the test is skipped by name with the
-reason. Nowhere else do they skip anything: threads that do not start are a failure there. Only Redis
-is something that is not everywhere where there is Python.
+reason. Nowhere else do they skip anything: threads that do not start are a failure there. Only
+Redis is something that is not everywhere where there is Python.
 """
 
 import importlib.util

@@ -1857,9 +1857,8 @@ class Trouble(Case):
         runs = self.open(lease=SHORT, timeout=0.1)
         follower = runs.run("run").follow()
         self.assertEqual(next(follower), tokens(1))
-        with self.locked():
-            with self.assertRaisesRegex(StoreUnavailable, self.LOCKED):
-                next(follower)
+        with self.locked(), self.assertRaisesRegex(StoreUnavailable, self.LOCKED):
+            next(follower)
         until(lambda: runs._process().trouble is None)
         writer.append(token(2))
         self.assertEqual(next(follower), tokens(1, 2))

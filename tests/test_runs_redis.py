@@ -8,13 +8,13 @@ The tests of `test_runs_core` run again here. The server is a real one.
 import tempfile
 import time
 import unittest
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
 from axon_events import FlowStart, to_json
-from axon_events.runs import StoreUnavailable, _process, redis
+from axon_events.runs import _process, redis
 from axon_events.runs._core import Runs
 from axon_events.runs._store import BEGINNING, Cursor, Entry
 from axon_events.runs.redis import RedisRuns
@@ -22,9 +22,8 @@ from axon_events.runs.redis import RedisRuns
 from . import needs
 from . import test_runs_core as core
 from .redis_server import Server
-from .samples import U64_MAX
-from .test_runs_core import PATIENCE, until
-from .threads import end_if_it_hangs
+from .test_runs_core import until
+from .threads import PATIENCE, end_if_it_hangs
 
 TEXT = to_json(FlowStart("Report", "anthropic", 0))
 

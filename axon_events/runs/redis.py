@@ -571,7 +571,8 @@ def _entries(lines: Sequence[str]) -> list[Entry]:
 def _told(lines: Sequence[str]) -> list[Entry]:
     """Return the entries of a message."""
     return [
-        _entry(*lines[index : index + 2], "", lines[index + 2]) for index in range(0, len(lines), 3)
+        _entry(id, before, "", text)
+        for id, before, text in zip(lines[::3], lines[1::3], lines[2::3], strict=True)
     ]
 
 
