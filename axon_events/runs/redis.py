@@ -24,6 +24,7 @@ from typing import Any, Final, Protocol
 
 from ..replay import StoreUnavailable
 from ._core import Runs
+from ._fork import Calls
 from ._store import (
     CLOSED,
     DELETED,
@@ -449,28 +450,17 @@ class _Watch:
     def wait(self, timeout: float) -> None:
         end = time.monotonic() + timeout
         try:
-            with _translated():
-                while not self._has_told(end) and time.monotonic() < end:
-                    pass
+            while not self._has_told(end) and time.monotonic() < end:
+                pass
         except BaseException:
             self.close()
             raise
 
     def _has_told(self, end: float) -> bool:
         """Wait for a moment, and return whether there were news, which are told then."""
-        self._subscribe()
-        now = time.monotonic()
-        if now >= self._echo_at:
-            self._echo_at = now + _ECHO_SECONDS
-            self._waits_since = self._waits_since or now
-            self._client.publish(self._own, "")
-        left = min(end - time.monotonic(), _TICK_SECONDS)
-        message = self._pubsub.get_message(timeout=max(left, 0.0))
+        with _translated():
+            message = self._next(end)
         if message is None:
-            now = time.monotonic()
-            if self._waits_since is not None and now - self._waits_since > _SILENCE_SECONDS:
-                self.close()
-                return True
             return False
         channel = _text(message["channel"])
         if channel == self._own:
@@ -483,6 +473,23 @@ class _Watch:
             lines = _text(message["data"])
             self._on_entries(run, _told(lines.split("\n")) if lines else ())
         return True
+
+    def _next(self, end: float) -> Any:
+        """Wait for a moment, and return the next message; None if there is none."""
+        self._subscribe()
+        now = time.monotonic()
+        if now >= self._echo_at:
+            self._echo_at = now + _ECHO_SECONDS
+            self._waits_since = self._waits_since or now
+            self._client.publish(self._own, "")
+        left = min(end - time.monotonic(), _TICK_SECONDS)
+        message = self._pubsub.get_message(timeout=max(left, 0.0))
+        # Looked at only when there is nothing more to be received.
+        if message is None and self._waits_since is not None:
+            silence = time.monotonic() - self._waits_since
+            if silence > _SILENCE_SECONDS:
+                self.close()
+        return message
 
     def _subscribe(self) -> None:
         """Subscribe to what is to be watched, and not to what is not any more."""
@@ -509,11 +516,16 @@ class _Watch:
             pubsub.close()
 
 
+# The pool of a client has locks. A call that does not end is not waited for: it is in the network.
+_calls: Final = Calls(1.0)
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Raise StoreUnavailable for what passes."""
+    """Note that the client is called, and raise StoreUnavailable for what passes."""
     try:
-        yield
+        with _calls:
+            yield
     except Exception as error:
         translation = _translation(error)
         if translation is error:
