@@ -217,27 +217,28 @@ return table.concat(lines, '\\n')
 """
 )
 
-# The names of the classes of errors that pass: of a client, or the base of one of these. So no
-# client has to be imported. A client without a reachable node has only RedisClusterException.
+# The names of the classes of errors that stay: what a server answers, and what a client refuses to
+# send. Whatever else goes wrong in a client passes: its connections, which a client of a cluster
+# also closes while other threads use them. Names, so that no client has to be imported.
+_STAYING: Final = frozenset({"DataError", "ResponseError", "TypeError"})
+
+# The names of those among these that pass.
 _PASSING: Final = frozenset(
     {
         "AskError",  # MovedError too
         "BusyLoadingError",
-        "ClusterError",  # ClusterDownError and MasterDownError too
-        "ConnectionError",
-        "MaxConnectionsError",
+        "ClusterDownError",  # MasterDownError too
         "OutOfMemoryError",
         "ReadOnlyError",
-        "RedisClusterException",
-        "TimeoutError",
         "TryAgainError",
     }
 )
 
 # How the text of another error begins that passes; Redis 6.2 puts the line of the script before it.
-_PASSING_CODE: Final = re.compile(
+_PASSING_TEXT: Final = re.compile(
     r"(?:@user_script: \d+: -)?"
-    r"(?:BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN|UNBLOCKED) "
+    r"(?:BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN) "
+    r"|max number of clients reached"
 )
 
 
@@ -245,16 +246,10 @@ class _Client(Protocol):
     """What is called of a client; its replies are bytes or str, as it was told."""
 
     @abstractmethod
-    def eval(self, *args: Any, **kwargs: Any) -> Any: ...
-
-    @abstractmethod
     def execute_command(self, *args: Any, **kwargs: Any) -> Any: ...
 
     @abstractmethod
     def pipeline(self, *args: Any, **kwargs: Any) -> Any: ...
-
-    @abstractmethod
-    def publish(self, *args: Any, **kwargs: Any) -> Any: ...
 
     @abstractmethod
     def pubsub(self, *args: Any, **kwargs: Any) -> Any: ...
@@ -401,7 +396,7 @@ class _Store:
     def _one(self, script: str, run: str, *arguments: str | int) -> str | None:
         """Evaluate a script for a run, and return what it returns."""
         with _translated():
-            reply = self._client.eval(script, 1, self.key(run), *arguments)
+            reply = self._client.execute_command("EVAL", script, 1, self.key(run), *arguments)
         return None if reply is None else _text(reply)
 
     def _each(self, script: str, calls: Sequence[tuple[str, Sequence[str | int]]]) -> "list[Any]":
@@ -409,7 +404,7 @@ class _Store:
         with _translated():
             pipeline = self._client.pipeline(transaction=False)
             for run, arguments in calls:
-                pipeline.eval(script, 1, self.key(run), *arguments)
+                pipeline.execute_command("EVAL", script, 1, self.key(run), *arguments)
             replies = pipeline.execute(raise_on_error=False)
         return [
             _translation(reply)
@@ -481,7 +476,7 @@ class _Watch:
         if now >= self._echo_at:
             self._echo_at = now + _ECHO_SECONDS
             self._waits_since = self._waits_since or now
-            self._client.publish(self._own, "")
+            self._client.execute_command("PUBLISH", self._own, "")
         left = min(end - time.monotonic(), _TICK_SECONDS)
         message = self._pubsub.get_message(timeout=max(left, 0.0))
         # Looked at only when there is nothing more to be received.
@@ -536,7 +531,8 @@ def _translated() -> Iterator[None]:
 def _translation(error: Exception) -> Exception:
     """Return a StoreUnavailable for an error of the client that passes, else that error."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    if names.isdisjoint(_PASSING) and not _PASSING_CODE.match(str(error)):
+    passes = names.isdisjoint(_STAYING) or not names.isdisjoint(_PASSING)
+    if not passes and not _PASSING_TEXT.match(str(error)):
         return error
     return StoreUnavailable(f"the server does not answer: {type(error).__name__}: {error}")
 
