@@ -53,8 +53,8 @@ coverage: ## Run the tests and require every branch of the package
 	$(PYTHON) -m coverage combine
 	$(PYTHON) -m coverage report
 
-bench: $(BENCH)/installed ## Race the package against others, which get a venv of their own; prints Markdown
-	@$(BENCH)/bin/python -m benchmarks
+bench: $(BENCH)/installed ## Race the package against others, which get a venv of their own; prints Markdown; JSON=FILE also writes it there
+	@$(BENCH)/bin/python -m benchmarks $(if $(JSON),--json "$$JSON")
 
 bench-serving: $(BENCH)/installed ## Race servers of runs to many clients, likewise; needs Linux
 	@$(BENCH)/bin/python -m benchmarks.serving

@@ -33,7 +33,17 @@ from ... import ROOT
 from ...host import blocks
 from .clients import CLIENTS, Clients
 from .relay import Relay
-from .served import RECORDING, SERVERS, Nginx, Server, Service, snippet, until
+from .served import (
+    RECORDING,
+    SERVERS,
+    Nginx,
+    Process,
+    Server,
+    Service,
+    free_port,
+    snippet,
+    until,
+)
 
 FOLDER = Path(os.environ["SERVERS_FOLDER"])
 IS_FULL = bool(os.environ.get("SERVERS_FULL"))
@@ -329,6 +339,19 @@ class Documents(Case):
                 self.assertEqual(browser.run("return shown()"), text_of(len(EVENTS)))
                 browser.open(f"{address}/none/events")
                 self.assertEqual(browser.run(f"{WATCH} {said}"), "lost: 404")
+
+    def test_the_readme(self) -> None:
+        """Its producer and its page, behind nginx."""
+        folder = self.folder / "readme"
+        folder.mkdir()
+        (folder / "service.py").write_text(snippet("../README.md", "web.asgi", "python"), "utf-8")
+        port = free_port()
+        uvicorn = [sys.executable, *f"-m uvicorn service:app --port {port}".split()]
+        page = snippet("../README.md", "EventSource", "html")
+        with Process(uvicorn, folder, port), Nginx(port, self.folder / "nginx", page) as nginx:
+            self.clients.browser.open(f"http://127.0.0.1:{nginx.port}/page.html")
+            shown = "return document.querySelector('p').textContent"
+            self.assertTrue(until(lambda: self.clients.browser.run(shown) == "Hello, world", 30))
 
     def test_events(self) -> None:
         with self.served("uvicorn") as service:
