@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from axon_events import EVENT_TYPES, sse
+from axon_events import EVENT_TYPES, __version__, sse
 from axon_events.order import Rule
 
 from . import PACKAGE, ROOT, needs
@@ -210,6 +210,12 @@ class Documents(unittest.TestCase):
         self.assertTrue(named)
         for words in named:
             self.assertLessEqual(set(words.split()), targets)
+
+    def test_the_version_is_the_newest_of_the_changelog(self) -> None:
+        text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+        newest, *older = re.findall(r"^## ([0-9.]+)(?: \(.*\))?$", text, re.M)
+        self.assertEqual(newest, __version__)
+        self.assertTrue(older)
 
     def test_the_links_lead_somewhere(self) -> None:
         found = 0
