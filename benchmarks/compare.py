@@ -4,7 +4,7 @@
 
 Two runs differ by the machine as well. The peers of a table did the same in both runs, so the
 geometric mean of their ratios (`peers`) says how much the machine has changed. The ratio of
-axon_events divided by that (`beyond peers`) is the change of its code; below 1 it has become quicker.
+axon_events divided by that (`beyond peers`) is the change of its code; below 1 is quicker.
 """
 
 import argparse
