@@ -870,7 +870,7 @@ class Writer(InFolder):
         with self.assertRaises(RuntimeError) as caught:
             writer.write(EVENTS[0])
         self.assertEqual(
-            str(caught.exception), "the Writer has been closed: make another one, which appends"
+            str(caught.exception), "the Writer was closed: make another one, which appends"
         )
         with self.assertRaises(RuntimeError), jsonl.Writer(self.path) as writer:
             writer.close()
@@ -914,7 +914,7 @@ class Writer(InFolder):
                     call(writer)
                 self.assertEqual(
                     str(caught.exception),
-                    "a Writer can be neither copied nor pickled: make another one of its path",
+                    "a Writer can be neither copied nor pickled: make another one for its path",
                 )
 
     @needs.threads

@@ -621,7 +621,7 @@ class Messages(unittest.TestCase):
                 [flow_start(), start("A"), complete("A"), start("A")],
                 [
                     "event 3 is step_start of 'A' (0); no step is open;"
-                    " legal: another step_name or step_index, this step has been"
+                    " legal: another step_name or step_index than that of an earlier step"
                 ],
             ),
             (
@@ -937,7 +937,7 @@ class Checker(unittest.TestCase):
             (
                 {"last_token": 17},
                 ValueError,
-                "last_token is of a flow joined in the middle:"
+                "last_token is for a flow joined in the middle:"
                 " StreamChecker(from_start=False, last_token=17)",
             ),
         ]
