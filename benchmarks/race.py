@@ -35,7 +35,7 @@ class Race:
     - `title`: what the contestants do.
     - `count`: how many times a call of a contestant does it (for MB/s: to how many bytes).
     - `contestants`: the calls, by name.
-    - `aims`: by the name of another one, how many times its time the first one's may be.
+    - `aims`: by the name of a peer, the highest ratio of the first one's time to that peer's.
     """
 
     title: str

@@ -109,7 +109,7 @@ def hooked(*, check: bool | StreamChecker = True) -> tuple[Sender, Receiver, Hoo
 
 
 class Interrupted(StreamChecker):
-    """A checker in the middle of whose judgements something else happens, as by a finalizer."""
+    """A checker that does something else in the middle of a judgement, as a finalizer may."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -190,7 +190,7 @@ class Model(unittest.TestCase):
             seen["retries"] += should_be.retry is not None
             seen["ids"] += should_be.last_event_id != ""
             seen["discarded"] += should_be.discarded
-        # That it hits what it is for.
+        # The random streams reach what they are for.
         for what, times in seen.items():
             self.assertGreater(times, count // 20, what)
 
@@ -445,7 +445,7 @@ class Linear(unittest.TestCase):
         ):
             stream = unit * (size // len(unit))
             for end in (b"", b"\r", b"\n")[: rounds(1, 3)]:
-                # The limits are those that all is within, and that a frame of 12 just is.
+                # Every frame is within the first limit; the whole frames just exceed the second.
                 for limit in (size + 1, len(unit) - 1 or 1):
                     for step in (size + 1, 100, 1):
                         with self.subTest(unit[:20], end=end, limit=limit, step=step):

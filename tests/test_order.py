@@ -441,8 +441,8 @@ class Model(unittest.TestCase):
             self.assertGreater(broken[name], self.STREAMS // 100, name)
 
 
-# The most violations by one fault of each kind: in a stream by the strict grammar, and, by all
-# options, of parallel steps and with `match_output`, which has a rule more to break.
+# The most violations that one fault of each kind gives: by the strict grammar; and by any options,
+# with parallel steps and with `match_output`, which adds a rule.
 MOST = {
     "dropped": (2, 2),
     "duplicated": (2, 2),

@@ -29,7 +29,7 @@ COLUMNS = 100
 _CELL_WIDTH, _CELL_HEIGHT, _FONT_SIZE, _MARGIN = 8.4, 18, 14, 16
 _FONTS = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', 'Liberation Mono', monospace"
 
-# The page's size in pixels: its width, and how much lies below the last step that is shown.
+# The page's width and the margin below its last step, in pixels, and how many steps are shown.
 _PAGE_WIDTH, _PAGE_MARGIN, _PAGE_STEPS = 840, 14, 2
 
 _STYLED = re.compile(r"\x1b\[(\d*)m")
@@ -100,7 +100,7 @@ def _until_closed(terminal: int) -> Iterator[bytes]:
     while True:
         try:
             piece = os.read(terminal, 4096)
-        except OSError:  # which is how Linux says that the other end is closed
+        except OSError:  # Linux says so that the other end is closed
             return
         if not piece:
             return
@@ -131,9 +131,9 @@ def svg(printed: str, theme: Theme) -> str:
 
 
 def _runs(line: str) -> Iterator[tuple[int, str, str]]:
-    """Yield what stands in a line between several spaces: its column, its text, its style.
+    """Yield the parts of a line, which several spaces or styles separate: column, text, style.
 
-    So each column stands where it does in a terminal, whatever the font and its emoji.
+    So each part stands where it does in a terminal, whatever the font and its emoji.
     """
     column = 0
     style = ""

@@ -284,7 +284,7 @@ class EveryClient(Case):
 
 
 class Documents(Case):
-    """The snippets, but those of the matrix: these run there."""
+    """The snippets, except those that the matrix runs."""
 
     def test_the_service_with_its_page(self) -> None:
         text = snippet("serving.md", "FastAPI(")
@@ -376,7 +376,7 @@ class Documents(Case):
             self.assertEqual(self.clients.browser.run(script), 0)
 
     def test_every_snippet_is_run(self) -> None:
-        """That none was added which no check here knows."""
+        """A snippet that was added has a check here, too."""
         pages = ("serving.md", "frameworks.md", "clients.md")
         found = [block for page in pages for block in blocks(ROOT / "docs" / page, "python server")]
         self.assertEqual(len(found), 2 + 8 + 3)

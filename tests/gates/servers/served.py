@@ -61,7 +61,7 @@ def free_port() -> int:
 
 
 def until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Look again and again until something is so; return False if it takes too long."""
+    """Look again and again until a condition holds; return False if that takes too long."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -76,8 +76,8 @@ _Process = TypeVar("_Process", bound="Process")
 class Process:
     """A process that listens on a port, and leads a group of its own.
 
-    A context manager, which begins when it listens, and ends all of the group. `log` is the file
-    of what they write.
+    A context manager: entering waits until it listens, leaving ends the whole group. `log` is the
+    file of what they write.
     """
 
     def __init__(self, command: list[str], folder: Path, port: int, **variables: str) -> None:
