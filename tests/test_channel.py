@@ -223,9 +223,7 @@ class Sending(unittest.TestCase):
 
         terminator = "the stream has ended by flow_error: use a new channel for another flow"
         closed = "the Sender was closed: send before close() and inside its `with` block"
-        deserted = (
-            "the Receiver was closed or dropped: nobody listens any more, stop producing"
-        )
+        deserted = "the Receiver was closed or dropped: nobody listens any more, stop producing"
         cases: list[tuple[Callable[[Sender, Receiver], object], str]] = [
             (terminated, terminator),
             (lambda sender, receiver: sender.close(), closed),

@@ -445,7 +445,7 @@ class Linear(unittest.TestCase):
         ):
             stream = unit * (size // len(unit))
             for end in (b"", b"\r", b"\n")[: rounds(1, 3)]:
-                # Every frame is within the first limit; the whole frames just exceed the second.
+                # All is within the first limit; a frame such as `data: 12` just within the second.
                 for limit in (size + 1, len(unit) - 1 or 1):
                     for step in (size + 1, 100, 1):
                         with self.subTest(unit[:20], end=end, limit=limit, step=step):

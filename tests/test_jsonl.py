@@ -304,7 +304,7 @@ class AnyBytes(unittest.TestCase):
                 for chunk in cuts(content, rng):
                     found += told(decoder.feed(chunk) + decoder.close())
                     self.assertEqual(decoder.close(), [])
-                # There may be more: an event that was whole at an end may have gone on as something else.
+                # There may be more: an event that was whole at an end may have gone on.
                 rest = iter(found)
                 for result in model(content):
                     if not isinstance(result, tuple):
