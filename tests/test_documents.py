@@ -127,6 +127,7 @@ class Documents(unittest.TestCase):
     @unittest.skipIf(os.name != "posix", "needs a POSIX shell")
     def test_the_commands_print_what_stands_below_them(self) -> None:
         shown = [block for _, block in every_block("text") if block.startswith("$ ")]
+        shown = [block for block in shown if " serve " not in block]  # which does not end
         self.assertTrue(shown)
         for block in shown:
             command, *expected = block.splitlines()
