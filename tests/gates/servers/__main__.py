@@ -5,12 +5,11 @@
     python -m tests.gates.servers [--full]
 
 The gate installs the servers, the frameworks and the clients into an environment of its own, from
-requirements.txt and package.json, and runs `checks.py` there. It runs every snippet of
-docs/serving.md, docs/frameworks.md and docs/clients.md that is marked `server`, and those of the
-README. In short, which takes some four minutes, every server serves one client and one server
-serves every client, directly and behind nginx; with `--full` every server serves every client in
-both ways. It needs Python 3.11 or 3.12, pip, node with npm, Chromium and its driver, nginx and
-curl.
+requirements.txt and package.json, and runs `checks.py` there. Every snippet of docs/serving.md,
+docs/frameworks.md and docs/clients.md that is marked `server` runs in it. In short, which takes
+some four minutes, every server serves one client and one server serves every client, directly and
+behind nginx; with `--full` every server serves every client in both ways. It needs Python 3.11 or
+3.12, pip, node with npm, Chromium and its driver, nginx and curl.
 """
 
 import os
