@@ -225,8 +225,7 @@ def response(
 
     The table of this module says which status it has. No error of the run comes out of the call or
     of the body: if the client is too slow for the log, the body ends, and the client gets 410 when
-    it comes back. Raises TypeError or ValueError for an argument of another type or
-    range.
+    it comes back. Raises TypeError or ValueError for an argument of another type or range.
     """
     retry = _retry(retry_ms)
     found = _followed(log, last_event_id, method, keep_alive, wait)
@@ -605,7 +604,7 @@ class _WsgiApplication:
         return response.body
 
     def _followed(self, log: _Log | None, id: str, method: str) -> _Follower | Exception:
-        """Wait in short intervals, since nothing else ends the wait of a thread."""
+        """Wait in short times, since nothing else ends the wait of a thread."""
         end = time.monotonic() + _patience(method, self._wait)
         while True:
             left = 0.0 if self._is_disconnected else max(0.0, end - time.monotonic())
