@@ -234,11 +234,9 @@ _PASSING: Final = frozenset(
     }
 )
 
-# How the text of another error begins that passes; Redis 6.2 puts the line of the script before it.
+# How the text of another error begins that passes; in Redis 6.2 a place in the script comes before.
 _PASSING_TEXT: Final = re.compile(
-    r"(?:@user_script: \d+: -)?"
-    r"(?:BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN) "
-    r"|max number of clients reached"
+    r"(?:^|: -)(?:BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN) "
 )
 
 
@@ -532,7 +530,7 @@ def _translation(error: Exception) -> Exception:
     """Return a StoreUnavailable for an error of the client that passes, else that error."""
     names = {kind.__name__ for kind in type(error).__mro__}
     passes = names.isdisjoint(_STAYING) or not names.isdisjoint(_PASSING)
-    if not passes and not _PASSING_TEXT.match(str(error)):
+    if not passes and not _PASSING_TEXT.search(str(error)):
         return error
     return StoreUnavailable(f"the server does not answer: {type(error).__name__}: {error}")
 
