@@ -613,11 +613,16 @@ class Refusals(StoreCase):
             self.addCleanup(watch.close)
             watch.add("run")
             watch.wait(0)
+
+            def wait(count: int) -> None:
+                for _ in range(count):
+                    watch.wait(PATIENCE)
+
             other.kill()
             self.assert_unavailable(
                 "^the server does not answer: ",
-                lambda: [watch.wait(PATIENCE) for _ in range(9)],
-                lambda: watch.wait(PATIENCE),
+                lambda: wait(9),
+                lambda: wait(1),
                 lambda: store.append([Append("run", NOWHERE, [entry((0, 1))], None)]),
                 lambda: store.look(["run"]),
                 lambda: store.read("run", BEGINNING, 1),

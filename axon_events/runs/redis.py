@@ -18,7 +18,7 @@ import time
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -398,20 +398,68 @@ class _Store:
         return None if reply is None else _text(reply)
 
     def _each(self, script: str, calls: Sequence[tuple[str, Sequence[str | int]]]) -> "list[Any]":
-        """Evaluate a script for some runs; return what it returns, or an exception, for each."""
-        with _translated():
-            pipeline = self._client.pipeline(transaction=False)
-            for run, arguments in calls:
-                pipeline.execute_command("EVAL", script, 1, self.key(run), *arguments)
-            replies = pipeline.execute(raise_on_error=False)
-        return [
-            _translation(reply)
-            if isinstance(reply, Exception)
-            else None
-            if reply is None
-            else _text(reply)
-            for reply in replies
-        ]
+        """Evaluate a script for some runs; return what it returns, or an exception, for each.
+
+        Raises StoreUnavailable if no server answers.
+        """
+        nodes: dict[str, Any] = {}
+        indexes_at: dict[str, list[int]] = {}
+        for index, (run, _) in enumerate(calls):
+            name, node = self._node(run)
+            nodes[name] = node
+            indexes_at.setdefault(name, []).append(index)
+        replies: list[Any] = [None] * len(calls)
+        for name, indexes in indexes_at.items():
+            node = nodes[name]
+            found = self._of_node(node, script, [calls[index] for index in indexes])
+            for index, reply in zip(indexes, found, strict=True):
+                replies[index] = reply
+        if calls and all(isinstance(reply, StoreUnavailable) for reply in replies):
+            raise replies[0]
+        return replies
+
+    def _node(self, run: str) -> tuple[str, Any]:
+        """Return the node of a cluster that has a run, with its name; None if there is none."""
+        if (find := getattr(self._client, "get_node_from_key", None)) is not None:
+            with suppress(Exception):  # which says that no node has it now
+                node = find(self.key(run))
+                return node.name, node
+        return "", None
+
+    def _of_node(
+        self, node: Any, script: str, calls: Sequence[tuple[str, Sequence[str | int]]]
+    ) -> Sequence[Any]:
+        """Do what `_each` does for runs that are on one node.
+
+        A pipeline of a cluster would fail as a whole with any of its nodes, and that of redis-py 7
+        and 8 asks one of them for the key of each script.
+        """
+        try:
+            with _translated():
+                pipeline = self._client_of(node).pipeline(transaction=False)
+                for run, arguments in calls:
+                    pipeline.execute_command("EVAL", script, 1, self.key(run), *arguments)
+                replies = [_reply(reply) for reply in pipeline.execute(raise_on_error=False)]
+        except StoreUnavailable as error:
+            replies = [error] * len(calls)
+        failed = [isinstance(reply, StoreUnavailable) for reply in replies]
+        if node is not None and any(failed):
+            # The runs may be elsewhere now. One call has the client of the cluster find out where.
+            index = failed.index(True)
+            run, arguments = calls[index]
+            try:
+                replies[index] = self._one(script, run, *arguments)
+            except Exception as error:
+                replies[index] = error
+        return replies
+
+    def _client_of(self, node: Any) -> Any:
+        if node is None:
+            return self._client
+        client: Any = self._client
+        if hasattr(client, "get_redis_connection"):
+            return client.get_redis_connection(node)
+        return client.get_valkey_connection(node)
 
 
 class _Watch:
@@ -533,6 +581,12 @@ def _translation(error: Exception) -> Exception:
     if not passes and not _PASSING_TEXT.search(str(error)):
         return error
     return StoreUnavailable(f"the server does not answer: {type(error).__name__}: {error}")
+
+
+def _reply(reply: Any) -> Any:
+    if isinstance(reply, Exception) and not isinstance(reply, StoreUnavailable):
+        return _translation(reply)
+    return _text(reply) if isinstance(reply, bytes) else reply
 
 
 def _text(reply: bytes | str) -> str:
