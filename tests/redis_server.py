@@ -122,6 +122,7 @@ class Server:
         self.process = subprocess.Popen(
             [
                 *(self._executable, "--port", str(self.port), "--bind", _HOST, "--save", ""),
+                *("--repl-diskless-sync-delay", "0"),
                 *("--dir", str(self.folder), "--logfile", str(log), *self._options),
             ],
             stdin=subprocess.DEVNULL,

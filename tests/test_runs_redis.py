@@ -51,12 +51,12 @@ def entry(cursor: Cursor, before: Cursor = BEGINNING, writer: str = "w") -> Entr
     return Entry(cursor, before, TEXT, writer)
 
 
-def client_of(test: unittest.TestCase, **options: Any) -> Any:
+def client_of(test: unittest.TestCase, of: Server | Cluster | None = None, **options: Any) -> Any:
     """Return a client that tries each call once; it is closed with the test."""
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
-    client = server().client(
+    client = (of or server()).client(
         **{"retry": Retry(NoBackoff(), 0), "socket_timeout": PATIENCE, **options}
     )
     test.addCleanup(client.close)
@@ -575,9 +575,7 @@ class Refusals(StoreCase):
             address = f"127.0.0.1 {server().port}"
             with Server(folder, "--replicaof", address) as replica:
                 until(lambda: replica.command("DBSIZE"))
-                client = replica.client()
-                self.addCleanup(client.close)
-                store = redis._Store(client, "axon:", 60.0, 15.0)
+                store = redis._Store(client_of(self, replica), "axon:", 60.0, 15.0)
                 self.assertEqual(self.page(store).end, end)
                 self.assert_unavailable(
                     "READONLY|read only replica",
@@ -606,9 +604,7 @@ class Refusals(StoreCase):
 
     def test_a_server_that_is_gone_and_comes_back(self) -> None:
         with tempfile.TemporaryDirectory() as folder, Server(folder) as other:
-            client = other.client()
-            self.addCleanup(client.close)
-            store = redis._Store(client, "axon:", 60.0, 15.0)
+            store = redis._Store(client_of(self, other), "axon:", 60.0, 15.0)
             watch = store.watch(lambda *args: None)
             self.addCleanup(watch.close)
             watch.add("run")
@@ -643,18 +639,13 @@ class Refusals(StoreCase):
 @needs.redis
 class Clusters(unittest.TestCase):
     def test_a_node_goes_while_others_are_written_and_followed(self) -> None:
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-
         stack = ExitStack()
         self.addCleanup(stack.close)
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         cluster = stack.enter_context(Cluster(folder, "--cluster-require-full-coverage", "no"))
         objects: list[Runs] = []
         for _ in range(2):
-            client = cluster.client(socket_timeout=5.0, retry=Retry(NoBackoff(), 1))
-            self.addCleanup(client.close)
-            runs = RedisRuns(client, lease=3.0, timeout=PATIENCE)
+            runs = RedisRuns(client_of(self, cluster), lease=3.0, timeout=PATIENCE)
             self.addCleanup(runs.disconnect)
             objects.append(runs)
         writers = {name: objects[0].create(name) for name in map("run{}".format, range(12))}

@@ -358,9 +358,7 @@ class _Store:
 
     def look(self, runs: Sequence[str]) -> Sequence[State]:
         states: list[State] = []
-        for reply in self._each(_LOOK, [(run, ()) for run in runs]):
-            if isinstance(reply, Exception):
-                raise reply
+        for reply in self._all(_LOOK, runs):
             id, token, age, lease = reply.split(" ")
             states.append(State(End(_cursor(id), token), float(age) / 1000, float(lease) / 1000))
         return states
@@ -378,10 +376,7 @@ class _Store:
             keys = {_text(key) for key in self._client.scan_iter(pattern, _BATCH, "stream")}
         names = iter([key[len(self._prefix) :] for key in keys])
         while batch := list(islice(names, _BATCH)):
-            replies = self._each(_TAIL, [(name, ()) for name in batch])
-            for name, reply in zip(batch, replies, strict=True):
-                if isinstance(reply, Exception):
-                    raise reply
+            for name, reply in zip(batch, self._all(_TAIL, batch), strict=True):
                 if reply is not None:
                     yield name, _entries(reply.split("\n"))
 
@@ -396,6 +391,14 @@ class _Store:
         with _translated():
             reply = self._client.execute_command("EVAL", script, 1, self.key(run), *arguments)
         return None if reply is None else _text(reply)
+
+    def _all(self, script: str, runs: Sequence[str]) -> Sequence[Any]:
+        """Evaluate a script for some runs, and return what it returns for each."""
+        replies = self._each(script, [(run, ()) for run in runs])
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
 
     def _each(self, script: str, calls: Sequence[tuple[str, Sequence[str | int]]]) -> "list[Any]":
         """Evaluate a script for some runs; return what it returns, or an exception, for each.
@@ -457,9 +460,8 @@ class _Store:
         if node is None:
             return self._client
         client: Any = self._client
-        if hasattr(client, "get_redis_connection"):
-            return client.get_redis_connection(node)
-        return client.get_valkey_connection(node)
+        connection = getattr(client, "get_redis_connection", None) or client.get_valkey_connection
+        return connection(node)
 
 
 class _Watch:
