@@ -5,6 +5,9 @@
 The tests of `test_runs_core` run again here. The server is a real one.
 """
 
+import importlib
+import itertools
+import json
 import tempfile
 import threading
 import time
@@ -53,12 +56,9 @@ def entry(cursor: Cursor, before: Cursor = BEGINNING, writer: str = "w") -> Entr
 
 def client_of(test: unittest.TestCase, of: Server | Cluster | None = None, **options: Any) -> Any:
     """Return a client that tries each call once; it is closed with the test."""
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    client = (of or server()).client(
-        **{"retry": Retry(NoBackoff(), 0), "socket_timeout": PATIENCE, **options}
-    )
+    backoff: Any = importlib.import_module("redis.backoff")
+    retry: Any = importlib.import_module("redis.retry").Retry(backoff.NoBackoff(), 0)
+    client = (of or server()).client(**{"retry": retry, "socket_timeout": PATIENCE, **options})
     test.addCleanup(client.close)
     return client
 
@@ -115,12 +115,17 @@ class OnRedis(core.Case):
         kept = [entry for entry in entries if int(entry[0].partition("-")[0]) <= after]
         kept = kept[: [id for id, _ in kept].index(f"{after}-0") + 1]
         writer = next(fields["w"] for _, fields in entries[len(kept) - 1 :] if "w" in fields)
-        self.command("DEL", key)
-        for id, fields in kept:
-            if id == kept[-1][0]:
-                fields = {"w": writer, **fields}
-            self.command("XADD", key, id, *(part for field in fields.items() for part in field))
-        self.command("PEXPIRE", key, ttl)
+        kept[-1][1].setdefault("w", writer)
+        self.replace(key, kept, ttl)
+
+    def replace(self, key: str, entries: list[tuple[str, dict[str, str]]], ttl: int) -> None:
+        """Have a stream be another one, in one step."""
+        commands = [["DEL", key]]
+        for id, fields in entries:
+            commands.append(["XADD", key, id, *itertools.chain(*fields.items())])
+        commands.append(["PEXPIRE", key, str(ttl)])
+        script = "for _, each in ipairs(cjson.decode(ARGV[1])) do redis.call(unpack(each)) end"
+        self.command("EVAL", script, 1, key, json.dumps(commands))
 
     def texts(self, run: str = "run") -> list[str]:
         return [fields.get("d") or fields["e"] for _, fields in self.entries(run)]
@@ -129,16 +134,10 @@ class OnRedis(core.Case):
         return [fields["w"][:-4] for _, fields in self.entries("run")[-1:]]
 
     def state(self) -> Any:
-        return [
-            ("XADD", "axon:run", id, *(part for field in fields.items() for part in field))
-            for id, fields in self.entries("run")
-        ]
+        return self.entries("run")
 
     def bring_back(self, state: Any) -> None:
-        self.command("DEL", "axon:run")
-        for command in state:
-            self.command(*command)
-        self.command("PEXPIRE", "axon:run", 60_000)
+        self.replace("axon:run", state, 60_000)
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
@@ -493,7 +492,13 @@ class Watching(StoreCase):
             self.assertEqual(self.told.pop(0), each)
 
     def test_what_is_appended_is_told(self) -> None:
-        for options in ({}, {"decode_responses": True}, {"protocol": 2}, {"protocol": 3}):
+        forms: list[dict[str, Any]] = [
+            {},
+            {"decode_responses": True},
+            {"protocol": 2},
+            {"protocol": 3},
+        ]
+        for options in forms:
             with self.subTest(**options):
                 self.command("FLUSHALL")
                 other = self.store(**options)

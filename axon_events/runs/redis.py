@@ -437,6 +437,7 @@ class _Store:
         A pipeline of a cluster would fail as a whole with any of its nodes, and that of redis-py 7
         and 8 asks one of them for the key of each script.
         """
+        replies: list[Any]
         try:
             with _translated():
                 pipeline = self._client_of(node).pipeline(transaction=False)
