@@ -301,11 +301,11 @@ class RunWriter:
             size -= size_of(next(oldest).text)
         return count
 
-    def answered(self, append: Append, answer: End | None) -> None:
-        """Take the store's answer to an append."""
+    def answered(self, append: Append, answer: End | None) -> bool:
+        """Take the store's answer to an append; return whether there is more to append."""
         with self._lock:
             if self._failure is not None:
-                return
+                return False
             silence = time.monotonic() - self._reached
             self._reached += silence
             if answer is None:
@@ -329,6 +329,7 @@ class RunWriter:
                 run = _shown(self._run)
                 self.fail(Fenced(f"another has taken over the run {run}, closed or deleted it"))
         self._waiters.wake()
+        return bool(self._pending)
 
     def _acknowledge(self, entry: Entry) -> None:
         """Add to the copy an entry that the store has."""
