@@ -402,6 +402,9 @@ class Process:
             if isinstance(answer, StoreUnavailable):
                 trouble = answer
                 self._due[writer] = None
+            elif isinstance(answer, Exception):
+                writer.fail(_broken(answer))
+                self._writers.pop(writer, None)
             elif writer.answered(append, answer):
                 self._due[writer] = None
             elif writer.is_done:
