@@ -42,6 +42,7 @@ from ._store import (
 __all__ = ["SqliteRuns"]
 
 _POLL_SECONDS: Final = 0.005
+_SOON_SECONDS: Final = 0.002  # after news
 _BUSY_SECONDS: Final = 1.0  # how long a call waits for a lock that another process holds
 _PURGE_SECONDS: Final = 60.0  # between two searches for expired runs
 _FETCHED: Final = 1000  # rows at once
@@ -392,6 +393,7 @@ class _Watch:
         self._seq = 0  # of the last row that was fetched
         self._runs: set[str] = set()
         self._is_resting = True  # no run has been watched since the last look
+        self._look_at = 0.0  # when to look next
 
     def add(self, run: str) -> None:
         self._runs.add(run)
@@ -403,11 +405,15 @@ class _Watch:
 
     def wait(self, timeout: float) -> None:
         end = time.monotonic() + timeout
-        while not self._has_looked():
-            left = end - time.monotonic()
-            if left <= 0:
+        while True:
+            now = time.monotonic()
+            if (pause := min(self._look_at, end) - now) > 0:
+                time.sleep(pause)
+                now += pause
+            has_news = self._has_looked()
+            self._look_at = now + (_SOON_SECONDS if has_news else _POLL_SECONDS)
+            if has_news or now >= end:
                 return
-            time.sleep(min(left, _POLL_SECONDS))
 
     def _has_looked(self) -> bool:
         """Look at the file, and return whether it has changed."""
