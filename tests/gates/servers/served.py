@@ -18,7 +18,17 @@ from typing import Any, NamedTuple, TypeVar
 from ... import CORPUS, ROOT
 from ...host import blocks
 
-__all__ = ["RECORDING", "SERVERS", "Nginx", "Server", "Service", "snippet", "until"]
+__all__ = [
+    "RECORDING",
+    "SERVERS",
+    "Nginx",
+    "Process",
+    "Server",
+    "Service",
+    "free_port",
+    "snippet",
+    "until",
+]
 
 RECORDING = CORPUS / "recorded" / "report.jsonl"
 DOCS = ROOT / "docs"
