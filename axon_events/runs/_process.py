@@ -400,6 +400,8 @@ class Process:
         for (writer, append), answer in zip(appends, answers, strict=True):
             if isinstance(answer, StoreUnavailable):
                 trouble = answer
+            elif isinstance(answer, Exception):
+                writer.fail(_broken(answer))
             else:
                 writer.answered(append, answer)
             self._due[writer] = None  # for what is left, or to be done with it

@@ -135,7 +135,7 @@ class Store(Protocol):
     """
 
     @abstractmethod
-    def append(self, appends: Sequence[Append]) -> Sequence[End | StoreUnavailable | None]:
+    def append(self, appends: Sequence[Append]) -> Sequence[End | Exception | None]:
         """Append to some runs, one after the other; in the writer's thread alone.
 
         Each in one atomic step: if the run ends at `after`, cursor and writer alike, append the
@@ -144,7 +144,7 @@ class Store(Protocol):
         answer where the run ends. An answer that was lost is asked for again in the same way: the
         core sees by the token that the end is its own.
 
-        StoreUnavailable as an answer concerns that run alone; raised, it concerns all of them.
+        An exception as an answer concerns that run alone; raised, it concerns all of them.
         """
 
     @abstractmethod

@@ -63,7 +63,7 @@ class RunWriter:
     ) -> None:
         self._process = process
         self._run = run
-        self._token = secrets.token_hex(8)
+        self._token = secrets.token_urlsafe(6)  # short: a store may keep it with each entry
         # One at a time appends, or notes what the store has answered; it is never held for long.
         self._lock = threading.RLock()
         self._is_appending = False
