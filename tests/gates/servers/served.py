@@ -19,6 +19,7 @@ from ... import CORPUS, ROOT
 from ...host import blocks
 
 __all__ = [
+    "DOCS",
     "RECORDING",
     "SERVERS",
     "Nginx",

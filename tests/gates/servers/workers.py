@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""What clients get from the services of docs/runs.md, with four workers that are killed.
+"""What clients get from the services of docs/runs.md, whose workers are killed.
 
     SERVERS_FOLDER=FOLDER python -m unittest tests.gates.servers.workers
 
@@ -19,31 +19,42 @@ import unittest
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from axon_events import Event, FlowError, StepToken
-from axon_events import client as axon_client
+from axon_events import Event, FlowError, StepToken, client
 from axon_events.order import Rule, TruncatedStream, check
 from axon_events.runs.sqlite import SqliteRuns
 
-from .served import Process, free_port, snippet, until
+from ... import redis_server
+from ...host import blocks
+from .served import DOCS, Process, free_port, snippet, until
 
 FOLDER = Path(os.environ["SERVERS_FOLDER"])
 WORKERS = 4
 RUNS = 40
 CLIENTS_OF_A_RUN = 2
-WORDS = 50
-BEFORE_THE_KILL = 10  # events that each client has
+WORDS = 50  # the service takes 0.1 s for each
+WORDS_BEFORE_THE_KILL = 8
 LEASE = 3.0  # seconds
-SECONDS_TO_STOP = 5.0
 PATIENCE = 60.0
+SECONDS_TO_STOP = 5.0
 
-# Tells which worker has answered.
+COMPLETE = "flow_complete"
+DIED = "flow_error: the worker died"
+STOPPED = "flow_error: CancelledError: the server is shutting down"
+TRUNCATED = TruncatedStream.__name__
+
+UVICORN = "-m uvicorn service:app --workers 4 --port PORT --no-access-log"
+GUNICORN = (
+    "-m gunicorn service:app --workers 4 --worker-class uvicorn_worker.UvicornWorker --preload"
+    " --bind 127.0.0.1:PORT --no-control-socket"
+)
+
+# Has each answer say which worker it comes from.
 WITH_THE_WORKER = """
 import os
 
@@ -51,8 +62,7 @@ def with_the_worker(service):
     async def application(scope, receive, send):
         async def send_with_the_worker(message):
             if message["type"] == "http.response.start":
-                headers = [*message["headers"], (b"worker", b"%d" % os.getpid())]
-                message = {**message, "headers": headers}
+                message["headers"] = [*message["headers"], (b"worker", b"%d" % os.getpid())]
             await send(message)
         await service(scope, receive, send_with_the_worker)
     return application
@@ -61,16 +71,33 @@ app = with_the_worker(app)
 """
 
 
+def service_of_the_page() -> str:
+    return snippet("runs.md", "SqliteRuns(")
+
+
+def leftovers_of_the_page() -> Any:
+    names: dict[str, Any] = {}
+    exec(compile(snippet("runs.md", "def end_leftovers"), "runs.md", "exec"), names)
+    return SimpleNamespace(**names)
+
+
+class Run(NamedTuple):
+    name: str
+    worker: int  # who writes it
+    words: list[str]
+
+
 class Service(Process):
     """A service of docs/runs.md with its workers."""
 
-    def __init__(self, files: dict[str, str], command: str, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
+    def __init__(self, files: dict[str, str], command: str, folder: Path, **variables: str) -> None:
         for name, text in files.items():
             (folder / name).write_text(text, "utf-8")
         port = free_port()
-        command = command.replace("PORT", str(port))
-        super().__init__([sys.executable, *command.split()], folder, port, PYTHONUNBUFFERED="1")
+        arguments = command.replace("PORT", str(port)).split()
+        super().__init__(
+            [sys.executable, *arguments], folder, port, PYTHONUNBUFFERED="1", **variables
+        )
 
     def start(self) -> None:
         super().start()
@@ -80,32 +107,27 @@ class Service(Process):
     def url(self, run: str) -> str:
         return f"http://127.0.0.1:{self.port}/runs/{run}/events"
 
-    def workers(self) -> set[int]:
-        """Return which workers answer, as far as some requests show."""
-        with ThreadPoolExecutor(16) as pool:
-            return set(pool.map(lambda _: self.answering_worker(), range(64)))
+    def begin(self, words: list[str]) -> Run:
+        url = f"http://127.0.0.1:{self.port}/runs?text={quote(' '.join(words))}"
+        with urllib.request.urlopen(urllib.request.Request(url, method="POST")) as answer:
+            return Run(json.load(answer), int(answer.headers["worker"]), words)
 
-    def answering_worker(self) -> int:
+    def workers(self) -> set[int]:
+        """Return the workers that answer some requests."""
+        with ThreadPoolExecutor(16) as pool:
+            return {worker for worker in pool.map(self._ask, range(64)) if worker}
+
+    def _ask(self, number: int) -> int:
+        """Return which worker answers; 0 if it is killed meanwhile."""
+        request = urllib.request.Request(self.url(f"none-{number}"), method="HEAD")
         try:
-            request = urllib.request.Request(self.url("none"), method="HEAD")
             with urllib.request.urlopen(request) as answer:  # it is being stopped
                 return int(answer.headers["worker"])
         except urllib.error.HTTPError as error:  # there is no such run
             with error:
                 return int(error.headers["worker"])
-        except OSError:  # it was killed meanwhile
+        except OSError:
             return 0
-
-    def begin(self, text: str) -> "Run":
-        url = f"http://127.0.0.1:{self.port}/runs?text={quote(text)}"
-        with urllib.request.urlopen(urllib.request.Request(url, method="POST")) as answer:
-            return Run(json.load(answer), int(answer.headers["worker"]), text.split())
-
-
-class Run(NamedTuple):
-    name: str
-    worker: int
-    words: list[str]
 
 
 class Client:
@@ -114,41 +136,44 @@ class Client:
     def __init__(self, service: Service, run: Run) -> None:
         self.run = run
         self.received: list[Event] = []
-        self.last_event_id = ""
-        self.error: Exception | None = None
+        self._last_event_id = ""
+        self._error: Exception | None = None
         self._url = service.url(run.name)
         self.go_on()
 
     def go_on(self) -> None:
-        self.error = None
+        self._error = None
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
-        events = axon_client.events(
-            self._url, timeout=30, check=not self.received, last_event_id=self.last_event_id
+        # What comes after an id is judged with what came before it, by `check`.
+        events = client.events(
+            self._url,
+            timeout=30,
+            check=not self._last_event_id,
+            last_event_id=self._last_event_id,
         )
         try:
             for event in events:
                 self.received.append(event)
         except Exception as error:
-            self.error = error
-        self.last_event_id = events.last_event_id
-
-    def has_ended(self) -> bool:
-        self._thread.join(PATIENCE)
-        return not self._thread.is_alive()
+            self._error = error
+        self._last_event_id = events.last_event_id
 
     @property
+    def tokens(self) -> list[StepToken]:
+        return [event for event in list(self.received) if isinstance(event, StepToken)]
+
     def outcome(self) -> str:
-        if self.error is not None:
-            return type(self.error).__name__
+        """Wait for its end, and return how it ended."""
+        self._thread.join(PATIENCE)
+        if self._thread.is_alive():
+            return "it waits for ever"
+        if self._error is not None:
+            return type(self._error).__name__
         last = self.received[-1]
         return f"{last.kind}: {last.error}" if isinstance(last, FlowError) else last.kind
-
-
-def note(text: str) -> None:
-    print(f"\n  {text}", end="", file=sys.stderr, flush=True)
 
 
 class Workers(unittest.TestCase):
@@ -158,90 +183,136 @@ class Workers(unittest.TestCase):
         self.folder = Path(scratch.name)
 
     def test_sqlite(self) -> None:
-        text = snippet("runs.md", "SqliteRuns(").replace('"runs.db"', f'"runs.db", lease={LEASE}')
+        """With uvicorn; clients go on with what the gate resumes."""
+        text = service_of_the_page().replace('"runs.db"', f'"runs.db", lease={LEASE}')
         files = {"service.py": text + WITH_THE_WORKER}
-        command = "-m uvicorn service:app --workers 4 --port PORT --no-access-log"
-        with Service(files, command, self.folder / "sqlite") as service:
+        with (
+            Service(files, UVICORN, self.folder) as service,
+            SqliteRuns(self.folder / "runs.db", lease=LEASE) as runs,
+        ):
             clients = self.clients_of_killed_workers(service)
-            self.assertLessEqual({client.outcome for client in clients}, {TruncatedStream.__name__})
-            with SqliteRuns(self.folder / "sqlite" / "runs.db", lease=LEASE) as runs:
-                asyncio.run(leftovers().end_leftovers(runs))
-            for client in clients:
-                client.go_on()
-            for client in clients:
-                self.assertTrue(client.has_ended())
-                self.assertEqual(client.outcome, "flow_error: the worker died")
-                self.assert_got(client)
-                self.assertEqual(check(client.received), [])
+            self.assertEqual({each.outcome() for each in clients}, {TRUNCATED})
+            asyncio.run(leftovers_of_the_page().end_leftovers(runs))
+            for each in clients:
+                each.go_on()
+            for each in clients:
+                self.assertEqual(each.outcome(), DIED)
+                self.assert_got_each_once(each)
+            self.assert_wrote_no_traceback(service)
+            self.check_cancelling(service, runs)
             self.check_stopping(service)
 
-    def clients_of_killed_workers(self, service: Service) -> list[Client]:
-        """Kill two workers of four, stop a third, and look at what everybody gets.
+    def test_redis(self) -> None:
+        """With gunicorn, which loads the service and forks; new workers end what others left."""
+        text = service_of_the_page()
+        lines = snippet("runs.md", "RedisRuns(").replace("(client)", f"(client, lease={LEASE})")
+        for old, new in {
+            "from axon_events.runs.sqlite import SqliteRuns\n": "",
+            'runs = SqliteRuns("runs.db")\n': f"{lines}from leftovers import end_leftovers\n",
+            "    yield\n": f"    {self.inline('tasks.add')}\n    yield\n",
+        }.items():
+            self.assertEqual(text.count(old), 1)
+            text = text.replace(old, new)
+        files = {
+            "service.py": text + WITH_THE_WORKER,
+            "leftovers.py": snippet("runs.md", "def end_leftovers"),
+        }
+        options = blocks(DOCS / "runs.md", "redis server")[0].split()
+        acl = snippet("runs.md", "ACL SETUSER", "redis").replace("SECRET", "secret").split()
+        with redis_server.Server(self.folder / "redis", *options) as server:
+            server.command(*acl)
+            url = f"redis://axon:secret@127.0.0.1:{server.port}"
+            with Service(files, GUNICORN, self.folder, REDIS_URL=url) as service:
+                clients = self.clients_of_killed_workers(service)
+                outcomes = {each.outcome() for each in clients}
+                self.assertIn(DIED, outcomes)
+                self.assertLessEqual(outcomes, {DIED, TRUNCATED})
+                self.assert_wrote_no_traceback(service)
+                self.check_stopping(service)
+            self.assertEqual(server.command("ACL", "LOG"), [], "the ACL has refused something")
 
-        Return those who were reading a run of a worker that was killed.
+    def inline(self, beginning: str) -> str:
+        """Return the code in the text of docs/runs.md that begins so."""
+        _, _, rest = (DOCS / "runs.md").read_text("utf-8").partition(f"`{beginning}")
+        return beginning + rest.partition("`")[0]
+
+    def clients_of_killed_workers(self, service: Service) -> list[Client]:
+        """Kill two workers of four, stop a third, and look at what all clients get.
+
+        Return those of the runs of the workers that were killed.
         """
-        started = time.monotonic()
         before = service.workers()
-        texts = [" ".join(f"{run}.{word}" for word in range(WORDS)) for run in range(RUNS)]
+        texts = [[f"{run}.{word}" for word in range(WORDS)] for run in range(RUNS)]
         with ThreadPoolExecutor(8) as pool:
             runs = list(pool.map(service.begin, texts))
+        while len({run.worker for run in runs}) < WORKERS:
+            self.assertLess(len(runs), 5 * RUNS, "a worker takes no request")
+            runs.append(service.begin(texts[0]))
         clients = [Client(service, run) for run in runs for _ in range(CLIENTS_OF_A_RUN)]
-        count = Counter(run.worker for run in runs)
-        note(f"runs of the workers: {sorted(count.values())}")
-        self.assertEqual(len(count), WORKERS)
-        *killed, stopped, _ = (worker for worker, _ in count.most_common())
-        in_the_middle = until(
-            lambda: all(len(client.received) >= BEFORE_THE_KILL for client in clients), PATIENCE
+        written = Counter(run.worker for run in runs)
+        *killed, stopped, living = (worker for worker, _ in written.most_common())
+        begun = until(
+            lambda: all(len(each.tokens) >= WORDS_BEFORE_THE_KILL for each in clients), PATIENCE
         )
-        self.assertTrue(in_the_middle)
+        self.assertTrue(begun)
+        started = time.monotonic()
         for worker in killed:
             os.kill(worker, signal.SIGKILL)
         os.kill(stopped, signal.SIGTERM)
-        self.assertTrue(until(lambda: len(service.workers() - before - {0}) == 3, PATIENCE))
-        note(f"the workers are replaced after {time.monotonic() - started:.1f} s")
-        for client in clients:
-            self.assertTrue(client.has_ended())
-            self.assert_got(client)
-        outcomes = {
-            name: Counter(client.outcome for client in clients if client.run.worker in workers)
-            for name, workers in {
-                "killed": killed,
-                "stopped": [stopped],
-                "living": before - {*killed, stopped},
-            }.items()
-        }
-        note(f"{len(clients)} clients after {time.monotonic() - started:.1f} s: {outcomes}")
-        self.assertEqual(set(outcomes["living"]), {"flow_complete"})
-        self.assertEqual(
-            set(outcomes["stopped"]), {"flow_error: CancelledError: the server is shutting down"}
-        )
-        return [client for client in clients if client.run.worker in killed]
+        self.assertTrue(until(lambda: len(service.workers() - before) == 3, PATIENCE))
+        replaced = time.monotonic() - started
+        outcomes: dict[int, Counter[str]] = {worker: Counter() for worker in before}
+        for each in clients:
+            outcomes[each.run.worker][each.outcome()] += 1
+            self.assert_got_each_once(each)
+        ended = time.monotonic() - started
+        note(f"{len(runs)} runs, {len(clients)} clients: workers replaced after {replaced:.1f} s,")
+        note(f"all clients ended after {ended:.1f} s: killed", outcomes[killed[0]], "and")
+        note("", outcomes[killed[1]], "stopped", outcomes[stopped], "living", outcomes[living])
+        self.assertEqual(set(outcomes[living]), {COMPLETE})
+        self.assertEqual(set(outcomes[stopped]), {STOPPED})
+        return [each for each in clients if each.run.worker in killed]
 
-    def assert_got(self, client: Client) -> None:
-        """That a client has no hole and no copy: the run from its beginning, as far as it came."""
-        tokens = [event for event in client.received if isinstance(event, StepToken)]
-        words = [f"{word} " for word in client.run.words]
+    def assert_got_each_once(self, each: Client) -> None:
+        """That there is no hole and no copy in what a client got, and nothing is missing of a run.
+
+        What is missing at its end, in a run that was closed, the client was told.
+        """
+        outcome, tokens = each.outcome(), each.tokens
+        words = [f"{word} " for word in each.run.words]
         self.assertEqual([token.content for token in tokens], words[: len(tokens)])
-        self.assertEqual([token.token_index for token in tokens], [*range(1, len(tokens) + 1)])
-        violations = check(client.received)
-        if isinstance(client.error, TruncatedStream):
-            self.assertLessEqual({each.rule for each in violations}, {Rule.NOT_TERMINATED, Rule.STEP_UNFINISHED})
+        rules = {violation.rule for violation in check(each.received)}
+        if outcome == TRUNCATED:
+            self.assertLessEqual(rules, {Rule.NOT_TERMINATED, Rule.STEP_UNFINISHED})
         else:
-            self.assertEqual(violations, [])
-        if client.outcome == "flow_complete":
+            self.assertEqual(rules, set())
+        if outcome == COMPLETE:
             self.assertEqual(len(tokens), len(words))
+
+    def check_cancelling(self, service: Service, runs: SqliteRuns) -> None:
+        """Have another process than the one that writes it end a run."""
+        each = Client(service, service.begin([str(word) for word in range(1000)]))
+        self.assertTrue(until(lambda: len(each.tokens) >= WORDS_BEFORE_THE_KILL, PATIENCE))
+        asyncio.run(leftovers_of_the_page().end_run(runs, each.run.name, "by the user"))
+        self.assertEqual(each.outcome(), "flow_error: by the user")
+        self.assert_got_each_once(each)
+        is_fenced = until(lambda: "runs.Fenced: " in service.log.read_text("utf-8"), PATIENCE)
+        self.assertTrue(is_fenced, "its producer goes on")
 
     def check_stopping(self, service: Service) -> None:
         service.process.send_signal(signal.SIGTERM)
         self.assertTrue(until(service.is_gone, SECONDS_TO_STOP), "it still runs")
-        log = service.log.read_text("utf-8", "replace")
-        self.assertNotIn("Traceback", log)
+
+    def assert_wrote_no_traceback(self, service: Service) -> None:
+        self.assertNotIn("Traceback", service.log.read_text("utf-8", "replace"))
+
+    def test_every_snippet_is_run(self) -> None:
+        """That none was added which no check here knows."""
+        self.assertEqual(len(blocks(DOCS / "runs.md", "python server")), 3)
 
 
-def leftovers() -> Any:
-    names: dict[str, Callable[..., Any]] = {}
-    exec(compile(snippet("runs.md", "def end_leftovers"), "runs.md", "exec"), names)
-    return SimpleNamespace(**names)
+def note(*parts: object) -> None:
+    print("\n ", *parts, end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
