@@ -10,6 +10,7 @@ The interpreter must have what requirements.txt names: the gate makes it.
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -33,6 +34,7 @@ from ... import redis_server
 from ...host import blocks
 from .served import DOCS, Process, free_port, snippet, until
 
+PAGE = DOCS / "runs.md"
 FOLDER = Path(os.environ["SERVERS_FOLDER"])
 WORKERS = 4
 RUNS = 40
@@ -72,12 +74,12 @@ app = with_the_worker(app)
 
 
 def service_of_the_page() -> str:
-    return snippet("runs.md", "SqliteRuns(")
+    return snippet(PAGE.name, "SqliteRuns(")
 
 
 def leftovers_of_the_page() -> Any:
     names: dict[str, Any] = {}
-    exec(compile(snippet("runs.md", "def end_leftovers"), "runs.md", "exec"), names)
+    exec(compile(snippet(PAGE.name, "def end_leftovers"), PAGE, "exec"), names)
     return SimpleNamespace(**names)
 
 
@@ -205,7 +207,7 @@ class Workers(unittest.TestCase):
     def test_redis(self) -> None:
         """With gunicorn, which loads the service and forks; new workers end what others left."""
         text = service_of_the_page()
-        lines = snippet("runs.md", "RedisRuns(").replace("(client)", f"(client, lease={LEASE})")
+        lines = snippet(PAGE.name, "RedisRuns(").replace("=None))", f"=None), lease={LEASE})")
         for old, new in {
             "from axon_events.runs.sqlite import SqliteRuns\n": "",
             'runs = SqliteRuns("runs.db")\n': f"{lines}from leftovers import end_leftovers\n",
@@ -215,11 +217,14 @@ class Workers(unittest.TestCase):
             text = text.replace(old, new)
         files = {
             "service.py": text + WITH_THE_WORKER,
-            "leftovers.py": snippet("runs.md", "def end_leftovers"),
+            "leftovers.py": snippet(PAGE.name, "def end_leftovers"),
         }
-        options = blocks(DOCS / "runs.md", "redis server")[0].split()
-        acl = snippet("runs.md", "ACL SETUSER", "redis").replace("SECRET", "secret").split()
-        with redis_server.Server(self.folder / "redis", *options) as server:
+        (settings,) = re.findall(r"^\| server \| (.*)", PAGE.read_text("utf-8"), re.M)
+        options = re.findall(r"`([a-z-]+) ([a-z]+)`", settings)
+        self.assertEqual(len(options), 3)
+        acl = snippet(PAGE.name, "ACL SETUSER", "redis").replace("SECRET", "secret").split()
+        arguments = [part for name, value in options for part in (f"--{name}", value)]
+        with redis_server.Server(self.folder / "redis", *arguments) as server:
             server.command(*acl)
             url = f"redis://axon:secret@127.0.0.1:{server.port}"
             with Service(files, GUNICORN, self.folder, REDIS_URL=url) as service:
@@ -233,7 +238,7 @@ class Workers(unittest.TestCase):
 
     def inline(self, beginning: str) -> str:
         """Return the code in the text of docs/runs.md that begins so."""
-        _, _, rest = (DOCS / "runs.md").read_text("utf-8").partition(f"`{beginning}")
+        _, _, rest = PAGE.read_text("utf-8").partition(f"`{beginning}")
         return beginning + rest.partition("`")[0]
 
     def clients_of_killed_workers(self, service: Service) -> list[Client]:
@@ -308,7 +313,7 @@ class Workers(unittest.TestCase):
 
     def test_every_snippet_is_run(self) -> None:
         """That none was added which no check here knows."""
-        self.assertEqual(len(blocks(DOCS / "runs.md", "python server")), 3)
+        self.assertEqual(len(blocks(PAGE, "python server")), 3)
 
 
 def note(*parts: object) -> None:
