@@ -21,13 +21,15 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from axon_events import Event, FlowError, StepToken, client
+from axon_events import Event, FlowError, FlowStart, StepToken, client
 from axon_events.order import Rule, TruncatedStream, check
+from axon_events.runs.redis import RedisRuns
 from axon_events.runs.sqlite import SqliteRuns
 
 from ... import redis_server
@@ -81,6 +83,10 @@ def leftovers_of_the_page() -> Any:
     names: dict[str, Any] = {}
     exec(compile(snippet(PAGE.name, "def end_leftovers"), PAGE, "exec"), names)
     return SimpleNamespace(**names)
+
+
+def rights_of_the_page() -> list[str]:
+    return snippet(PAGE.name, "ACL SETUSER", "redis").replace("SECRET", "secret").split()
 
 
 class Run(NamedTuple):
@@ -222,10 +228,9 @@ class Workers(unittest.TestCase):
         (settings,) = re.findall(r"^\| server \| (.*)", PAGE.read_text("utf-8"), re.M)
         options = re.findall(r"`([a-z-]+) ([a-z]+)`", settings)
         self.assertEqual(len(options), 3)
-        acl = snippet(PAGE.name, "ACL SETUSER", "redis").replace("SECRET", "secret").split()
         arguments = [part for name, value in options for part in (f"--{name}", value)]
         with redis_server.Server(self.folder / "redis", *arguments) as server:
-            server.command(*acl)
+            server.command(*rights_of_the_page())
             url = f"redis://axon:secret@127.0.0.1:{server.port}"
             with Service(files, GUNICORN, self.folder, REDIS_URL=url) as service:
                 clients = self.clients_of_killed_workers(service)
@@ -235,6 +240,24 @@ class Workers(unittest.TestCase):
                 self.assert_wrote_no_traceback(service)
                 self.check_stopping(service)
             self.assertEqual(server.command("ACL", "LOG"), [], "the ACL has refused something")
+
+    def test_the_rights_in_a_cluster(self) -> None:
+        (more,) = re.findall("a cluster also takes `(.*?)`", PAGE.read_text("utf-8"))
+        rights = [*rights_of_the_page(), *more.replace("\\|", "|").split()]
+        with redis_server.Cluster(self.folder) as cluster:
+            for node in cluster.nodes:
+                node.command(*rights)
+            with (
+                closing(cluster.client(username="axon", password="secret")) as client,
+                RedisRuns(client) as runs,
+            ):
+                for name in "abcdefgh":
+                    with runs.create(name) as log:
+                        log.append(FlowStart("Report", "local", 0))
+                    self.assertEqual(b"".join(runs.run(name).follow()).count(b"\n\n"), 1)
+                self.assertEqual({info.name for info in runs.infos()}, set("abcdefgh"))
+            for node in cluster.nodes:
+                self.assertEqual(node.command("ACL", "LOG"), [], "the ACL has refused something")
 
     def inline(self, beginning: str) -> str:
         """Return the code in the text of docs/runs.md that begins so."""
