@@ -27,8 +27,9 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from axon_events import Event, FlowError, FlowStart, StepToken, client
+from axon_events import Event, FlowError, FlowStart, StepToken, client, to_json
 from axon_events.order import Rule, TruncatedStream, check
+from axon_events.runs._core import Runs
 from axon_events.runs.redis import RedisRuns
 from axon_events.runs.sqlite import SqliteRuns
 
@@ -258,6 +259,51 @@ class Workers(unittest.TestCase):
                 self.assertEqual({info.name for info in runs.infos()}, set("abcdefgh"))
             for node in cluster.nodes:
                 self.assertEqual(node.command("ACL", "LOG"), [], "the ACL has refused something")
+
+    def test_the_sizes(self) -> None:
+        """The figures of the page: bytes of an event in each store, of a run, and connections."""
+        page = PAGE.read_text("utf-8")
+        sqlite = re.findall("Some ([0-9]+) bytes for an event of 110 bytes", page)
+        redis = re.findall("([0-9]+) to ([0-9]+) bytes for an event of 110 bytes", page)
+        of_a_run = re.findall("([0-9]+) KiB for a run", page)
+        connections = re.findall("At most ([0-9]+) connections", page)
+        events = [StepToken("Summarise", "word", number, 10**12) for number in range(1000, 11000)]
+        self.assertEqual({len(to_json(event)) for event in events}, {110, 111})
+        path = self.folder / "runs.db"
+        with SqliteRuns(path) as runs:
+            self.write(runs, "all", events)
+        self.assert_near(path.stat().st_size / len(events), sqlite)
+        with (
+            redis_server.Server(self.folder / "redis") as server,
+            closing(server.client()) as client,
+            RedisRuns(client) as runs,
+        ):
+            self.write(runs, "all", events)
+            self.write(runs, "each", events[:2000], is_flushed=True)
+            all, each = (client.memory_usage(f"axon:{name}", samples=0) for name in ("all", "each"))
+            self.assert_near(all / len(events), [redis[0][0]])
+            self.assert_near(each / 2000, [redis[0][1]])
+            names = [f"small-{number}" for number in range(100)]
+            for name in names:
+                self.write(runs, name, events[:1])
+            self.assert_near(client.memory_usage("axon:small-0", samples=0) / 1024, of_a_run)
+            followers = [runs.run(name).follow() for name in names for _ in range(3)]
+            # Those of the runs, and one that asks.
+            self.assertLessEqual(len(client.client_list()) - 1, int(connections[0]))
+            del followers
+
+    def write(
+        self, runs: Runs, name: str, events: list[StepToken], *, is_flushed: bool = False
+    ) -> None:
+        with runs.create(name) as log:
+            for event in events:
+                log.append(event)
+                if is_flushed:
+                    log.flush()
+
+    def assert_near(self, measured: float, said: list[str]) -> None:
+        (figure,) = said
+        self.assertLess(abs(measured / int(figure) - 1), 0.1, f"{measured}, not {figure}")
 
     def inline(self, beginning: str) -> str:
         """Return the code in the text of docs/runs.md that begins so."""
