@@ -7,7 +7,7 @@ PYTHON ?= python3
 BENCH = build/bench-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 REFERENCE = cargo run --quiet --release --locked --manifest-path corpus/reference/Cargo.toml --
 
-.PHONY: help test test-all test-pyodide verify vendor corpus corpus-check lint types coverage bench bench-serving pictures clean
+.PHONY: help test test-all test-pyodide verify vendor corpus corpus-check lint types coverage bench bench-serving clean
 
 help: ## Print the tasks
 	@grep -E '^[a-z-]+:.* ##' Makefile | sed 's/:[^#]* ## /\t/' | expand -t 16
@@ -64,6 +64,7 @@ $(BENCH)/installed: benchmarks/requirements.txt
 	@$(BENCH)/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
 	@touch $@
 
+.PHONY: pictures
 pictures: ## Draw the pictures of the README; needs Chromium and chromedriver
 	$(PYTHON) -m tools.pictures
 
