@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""What may happen to the processes that write and follow the runs of any store.
+
+Each scenario is a function; the first line of its docstring is its promise.
+"""
+
+import random
+import signal
+import time
+from collections import Counter
+
+from .judging import Figures
+from .stage import LEASE, Process, Stage, until
+
+__all__ = ["SCENARIOS"]
+
+# A dead writer is noticed within three leases; then a look finds it, and a client comes again.
+# The machine may be busy with other scenarios: then it takes a little longer.
+CLOSED_SECONDS = 3 * LEASE + 2 * LEASE / 3 + 4.0
+
+
+def load(stage: Stage) -> Figures:
+    """While nothing fails, every follower gets its run whole, also one that leaves and comes."""
+    return _whole(loaded(stage), stage)
+
+
+def loaded(stage: Stage, **options: object) -> Stage:
+    """Start several processes that write, and several that follow, all of the runs."""
+    runs = stage.names(stage.of(40, 200))
+    writers, followers = stage.of(3, 5), stage.of(2, 4)
+    plan = {"tokens": stage.of(40, 100), "pace": stage.of(50, 200) / 1000, **options}
+    for number in range(writers):
+        stage.write(runs[number::writers], **plan)
+    for _ in range(followers):
+        stage.follow(runs, stage.of(5, 5) // followers + 1, leaving=0.02)
+    return stage
+
+
+def _whole(stage: Stage, *allowed: Stage) -> Figures:
+    """Require that every follower has got its run whole."""
+    figures = stage.end()
+    if figures.ends["whole"] != figures.followers:
+        figures.failures.append(f"expected all followers to be whole, got {dict(figures.ends)}")
+    return figures
+
+
+def writer_killed(stage: Stage) -> Figures:
+    """The followers of a writer that is killed end within three leases and two looks."""
+    runs = stage.names(stage.of(12, 40))
+    killed = stage.write(runs[::2], tokens=1000)
+    stage.write(runs[1::2], tokens=60)
+    stage.follow(runs, 4)
+    stage.until_each_has(10)
+    killed.kill()
+    killed_at = time.time()
+    figures = stage.end()
+    _require_closed(stage, figures, killed, killed_at)
+    return figures
+
+
+def _require_closed(
+    stage: Stage, figures: Figures, writer: Process, since: float, seconds: float = CLOSED_SECONDS
+) -> None:
+    """Require that the runs of a writer, and no others, are closed, and in time."""
+    took = []
+    for name, follower in stage.got().items():
+        expected = "closed" if follower.run in writer.plan["runs"] else "whole"
+        if follower.end != expected:
+            figures.failures.append(f"{name}: expected {expected}, got {follower.end!r}")
+        elif expected == "closed":
+            took.append(follower.ended_at - since)
+    if not took or max(took) > seconds:
+        figures.failures.append(f"expected ends within {seconds:.1f} s, got {took}")
+    figures.notes.append(f"closed after {min(took, default=0):.1f} to {max(took, default=0):.1f} s")
+
+
+def writer_stopped(stage: Stage) -> Figures:
+    """A writer that is stopped past its lease and goes on is fenced; nothing of it enters then."""
+    runs = stage.names(stage.of(8, 40))
+    writer = stage.write(runs, tokens=200)
+    stage.follow(runs, 3)
+    stage.until_each_has(10)
+    writer.signal(signal.SIGSTOP)
+    stopped_at = time.time()
+    until(lambda: all(each.end for each in stage.got().values()), "the end of the followers")
+    writer.signal(signal.SIGCONT)
+    until(lambda: writer.was_told("Fenced") == set(runs), "Fenced for all runs")
+    late = stage.follow(runs)
+    figures = stage.end()
+    _require_closed(stage, figures, writer, stopped_at, CLOSED_SECONDS + 3)
+    lengths = Counter((each.run, len(each.frames)) for each in stage.got().values())
+    stage.require(len(lengths) == len(runs), f"a zombie has written: {lengths}")
+    stage.require(late, "")
+    return figures
+
+
+def writer_stopped_for_a_moment(stage: Stage) -> Figures:
+    """A writer that is stopped for less than its lease goes on as if nothing had been."""
+    runs = stage.names(8)
+    writer = stage.write(runs)
+    stage.follow(runs, 3)
+    stage.until_each_has(10)
+    for _ in range(stage.of(2, 10)):
+        writer.signal(signal.SIGSTOP)
+        time.sleep(LEASE / 2)
+        writer.signal(signal.SIGCONT)
+        time.sleep(LEASE / 2)
+    return _whole(stage)
+
+
+def follower_killed(stage: Stage) -> Figures:
+    """The clients of a process that is killed come again elsewhere, and get each event once."""
+    runs = stage.names(stage.of(12, 40))
+    stage.write(runs, tokens=80)
+    following = stage.follow(runs, 5)
+    stage.follow(runs, 1)
+    for count in range(10, stage.of(60, 80), 20):
+        stage.until_each_has(count)
+        following.kill()
+        following = stage.follow_instead(following)
+    return _whole(stage)
+
+
+def limits(stage: Stage) -> Figures:
+    """A follower that is too slow for what is kept gets CursorExpired; nobody gets a hole."""
+    runs = stage.names(8)
+    stage.write(runs[::2], tokens=300, pace=0.02, options={"max_events": 20})
+    stage.write(runs[1::2], tokens=300, pace=0.02, options={"max_bytes": 3000})
+    quick = stage.follow(runs, 2, wait=20)
+    slow = stage.follow(runs, 4, pause=0.5, leaving=0.3)
+    figures = stage.end()
+    for process, allowed in ((quick, {"whole"}), (slow, {"whole", "CursorExpired"})):
+        ends = {end for _, end, *_ in process.noted("end")}
+        stage.require(ends <= allowed, f"expected {allowed}, got {ends}")
+    if not figures.ends["CursorExpired"]:
+        figures.failures.append("expected CursorExpired, got none: nobody was too slow")
+    return figures
+
+
+def two_creators(stage: Stage) -> Figures:
+    """Of two writers that create a run at once one is told RunExists, and nothing of it enters."""
+    runs = stage.names(stage.of(20, 60))
+    writers = [stage.write(runs, mark=mark, pace=0.02) for mark in ("one", "two")]
+    stage.follow(runs, 3)
+    figures = _whole(stage)
+    told = [each.was_told("RunExists") for each in writers]
+    if told[0] & told[1] or told[0] | told[1] != set(runs):
+        figures.failures.append(f"expected RunExists for one of the two of each run, got {told}")
+    figures.notes.append(f"{len(told[0])} and {len(told[1])} refused")
+    return figures
+
+
+def second_writer(stage: Stage) -> Figures:
+    """A writer that takes over a run fences the one that writes it; followers get the new end."""
+    runs = stage.names(stage.of(10, 40))
+    first = stage.write(runs, tokens=1000)
+    stage.follow(runs, 4)
+    stage.until_each_has(20)
+    second = stage.write(runs, resume=True, pace=0.0)
+    figures = _whole(stage)
+    stage.require(first.was_told("Fenced") == set(runs), "the first was not told")
+    if len(second.noted("closed")) != len(runs) or first.was_told("Fenced") != set(runs):
+        figures.failures.append("expected that one has ended, and the other is fenced")
+    return figures
+
+
+def resumed(stage: Stage) -> Figures:
+    """A run whose writer was killed is resumed; who comes again gets the rest of it."""
+    runs = stage.names(stage.of(10, 40))
+    writer = stage.write(runs, tokens=1000)
+    stage.follow(runs, 2, again=30)
+    stage.until_each_has(20)
+    writer.kill()
+    time.sleep(LEASE)  # some are told that it is closed, and some are not
+    stage.write(runs[::2], resume=True, pace=0.0)
+    time.sleep(4 * LEASE)
+    stage.write(runs[1::2], resume=True, pace=0.0)
+    stage.follow(runs)
+    return _whole(stage)
+
+
+def killed_in_a_commit(stage: Stage) -> Figures:
+    """A writer that is killed at random moments leaves whole events, all that it had been told."""
+    seed = random.SystemRandom().randrange(2**32)
+    stage.notes.append(f"seed {seed}")
+    rng = random.Random(seed)
+    rounds = stage.of(8, 100)
+    for number in range(rounds):
+        run = f"run-{number}"
+        writer = stage.write([run], tokens=5000, pace=0.0, size=2000, flush=0.0)
+        stage.follow([run], 2, threads=1)
+        until(lambda: writer.noted("stored"), "the first event that is stored")  # noqa: B023
+        time.sleep(rng.uniform(0, 0.3))
+        writer.kill()
+    return stage.end()
+
+
+def forked(stage: Stage) -> Figures:
+    """After a fork, the parent goes on and each child writes and follows with its own."""
+    children = stage.of(3, 10)
+    runs = stage.names(1 + children)
+    followed = [runs[0], *(run for own in runs[1:] for run in (runs[0], own))]
+    parent = stage.start("fork", runs=runs, followers=stage.named(followed), tokens=60, pace=0.05)
+    stage.writers.append(parent)
+    stage.followers.append(parent)
+    figures = _whole(stage)
+    if parent.noted("child") != [[0]] * children:
+        figures.failures.append(f"expected {children} children, got {parent.noted('child')}")
+    return figures
+
+
+SCENARIOS = (
+    load,
+    writer_killed,
+    writer_stopped,
+    writer_stopped_for_a_moment,
+    follower_killed,
+    limits,
+    two_creators,
+    second_writer,
+    resumed,
+    killed_in_a_commit,
+    forked,
+)
