@@ -1787,6 +1787,33 @@ class DeadWriters(Case):
         self.assertEqual(next(follower), tokens(1, 2))
         writer.flush()
 
+    def test_a_writer_whose_events_do_not_fit_keeps_its_lease(self) -> None:
+        runs = self.open()
+        writer = runs.create("run")
+        writer.append(token(1))
+        writer.flush()
+        store = runs._process().store
+        append = store.append
+        beats: list[object] = []
+
+        def appending(appends: Sequence[Any]) -> Any:
+            if any(each.entries for each in appends):
+                raise StoreUnavailable("the disk is full")
+            beats.append(appends)
+            return append(appends) if len(beats) > 1 else [StoreUnavailable("x") for _ in appends]
+
+        follower = self.follow_first(self.open())
+        with mock.patch.object(store, "append", appending):
+            for index in range(2, 5):
+                writer.append(token(index))
+            runs.create("other").append(START)
+            until(lambda: len(beats) > 9)
+            with mock.patch.object(store, "append", side_effect=StoreUnavailable("x")) as broken:
+                until(lambda: broken.call_count > 3)
+        writer.flush()
+        writer.close()
+        self.assertEqual(b"".join(follower), tokens(3, 2))
+
     def test_a_run_that_ended_is_not_closed(self) -> None:
         with self.open(lease=SHORT).create("run") as writer:
             writer.append(END)

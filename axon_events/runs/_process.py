@@ -375,7 +375,22 @@ class Process:
             if now >= next_beat:
                 next_beat = now + beat
                 self._due.update(self._writers)
+            if pause:
+                self._beat(now - beat / 2)
             pause = self._append(now - beat / 2, pause)
+
+    def _beat(self, beat: float) -> None:
+        """Send heartbeats alone: a store that has no room for events may have it for these."""
+        appends: list[tuple[RunWriter, Append]] = []
+        for writer in list(self._writers):
+            if (append := writer.heartbeat(beat)) is not None:
+                appends.append((writer, append))
+        if appends:
+            with suppress(Exception):  # what it is, the next append is told
+                answers = self.store.append([append for _, append in appends])
+                for (writer, append), answer in zip(appends, answers, strict=True):
+                    if not isinstance(answer, StoreUnavailable):
+                        writer.answered(append, answer)
 
     def _append(self, beat: float, pause: float) -> float:
         """Append what is due; return for how many seconds to wait before the next time."""

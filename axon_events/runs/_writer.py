@@ -279,6 +279,13 @@ class RunWriter:
                 return None
             return Append(self._run, self._end, entries, self._keep(entries, size))
 
+    def heartbeat(self, beat: float) -> Append | None:
+        """Return a heartbeat, if one is due; also where there is more to append."""
+        with self._lock:
+            if self._failure is not None or self._end == NOWHERE or self._reached > beat:
+                return None
+            return Append(self._run, self._end, (), None)
+
     def _keep(self, entries: Sequence[Entry], size: int) -> int | None:
         """Return how many entries the store is to keep, with those that it gets now."""
         settings = self._process.settings
