@@ -1,7 +1,7 @@
 import sys, tempfile, time, traceback
 from pathlib import Path
 from concurrent.futures import ThreadPoolExecutor
-from . import scenarios
+from . import scenarios, sqlite_faults
 from .stage import Stage
 
 def run(function):
@@ -20,4 +20,4 @@ def run(function):
 
 names = sys.argv[1:]
 with ThreadPoolExecutor(3) as pool:
-    list(pool.map(run, [f for f in scenarios.SCENARIOS if not names or f.__name__ in names]))
+    list(pool.map(run, [f for f in scenarios.SCENARIOS + sqlite_faults.SCENARIOS if not names or f.__name__ in names]))

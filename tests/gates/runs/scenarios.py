@@ -22,7 +22,7 @@ CLOSED_SECONDS = 3 * LEASE + 2 * LEASE / 3 + 4.0
 
 def load(stage: Stage) -> Figures:
     """While nothing fails, every follower gets its run whole, also one that leaves and comes."""
-    return _whole(loaded(stage), stage)
+    return whole(loaded(stage), stage)
 
 
 def loaded(stage: Stage, **options: object) -> Stage:
@@ -37,7 +37,7 @@ def loaded(stage: Stage, **options: object) -> Stage:
     return stage
 
 
-def _whole(stage: Stage, *allowed: Stage) -> Figures:
+def whole(stage: Stage) -> Figures:
     """Require that every follower has got its run whole."""
     figures = stage.end()
     if figures.ends["whole"] != figures.followers:
@@ -106,7 +106,7 @@ def writer_stopped_for_a_moment(stage: Stage) -> Figures:
         time.sleep(LEASE / 2)
         writer.signal(signal.SIGCONT)
         time.sleep(LEASE / 2)
-    return _whole(stage)
+    return whole(stage)
 
 
 def follower_killed(stage: Stage) -> Figures:
@@ -119,7 +119,7 @@ def follower_killed(stage: Stage) -> Figures:
         stage.until_each_has(count)
         following.kill()
         following = stage.follow_instead(following)
-    return _whole(stage)
+    return whole(stage)
 
 
 def limits(stage: Stage) -> Figures:
@@ -143,7 +143,7 @@ def two_creators(stage: Stage) -> Figures:
     runs = stage.names(stage.of(20, 60))
     writers = [stage.write(runs, mark=mark, pace=0.02) for mark in ("one", "two")]
     stage.follow(runs, 3)
-    figures = _whole(stage)
+    figures = whole(stage)
     told = [each.was_told("RunExists") for each in writers]
     if told[0] & told[1] or told[0] | told[1] != set(runs):
         figures.failures.append(f"expected RunExists for one of the two of each run, got {told}")
@@ -158,7 +158,7 @@ def second_writer(stage: Stage) -> Figures:
     stage.follow(runs, 4)
     stage.until_each_has(20)
     second = stage.write(runs, resume=True, pace=0.0)
-    figures = _whole(stage)
+    figures = whole(stage)
     stage.require(first.was_told("Fenced") == set(runs), "the first was not told")
     if len(second.noted("closed")) != len(runs) or first.was_told("Fenced") != set(runs):
         figures.failures.append("expected that one has ended, and the other is fenced")
@@ -177,7 +177,7 @@ def resumed(stage: Stage) -> Figures:
     time.sleep(4 * LEASE)
     stage.write(runs[1::2], resume=True, pace=0.0)
     stage.follow(runs)
-    return _whole(stage)
+    return whole(stage)
 
 
 def killed_in_a_commit(stage: Stage) -> Figures:
@@ -204,7 +204,7 @@ def forked(stage: Stage) -> Figures:
     parent = stage.start("fork", runs=runs, followers=stage.named(followed), tokens=60, pace=0.05)
     stage.writers.append(parent)
     stage.followers.append(parent)
-    figures = _whole(stage)
+    figures = whole(stage)
     if parent.noted("child") != [[0]] * children:
         figures.failures.append(f"expected {children} children, got {parent.noted('child')}")
     return figures

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -99,7 +100,7 @@ class Stage:
     """
 
     def __init__(self, store: Mapping[str, Any], folder: Path, *, is_full: bool = False) -> None:
-        self.store = {"lease": LEASE, **store}
+        self.store: dict[str, Any] = {"lease": LEASE, **store}
         self.folder = folder
         self.is_full = is_full
         self.writers: list[Process] = []
@@ -174,6 +175,16 @@ class Stage:
             lambda: min(len(each.frames) for each in self.got().values()) >= count,
             f"{count} events for each follower",
         )
+
+    def until_is_told(self, process: Process, error: str) -> None:
+        """Wait until a process has noted that it was told of an error."""
+        until(lambda: process.was_told(error), error)
+
+    def note_told(self) -> None:
+        """Note for the table how many were told of what, and went on."""
+        for what, processes in (("writers", self.writers), ("followers", self.followers)):
+            told = Counter(kind for each in processes for _, kind, *_ in each.noted("told"))
+            self.notes += [f"{count} {kind} to {what}" for kind, count in sorted(told.items())]
 
     def require(self, condition: object, what: str) -> None:
         """Note that a scenario has failed, unless a condition holds."""
