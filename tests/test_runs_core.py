@@ -513,6 +513,32 @@ class Writing(Case):
         with mock.patch.object(_writer.RunWriter, "flush", side_effect=Fenced("x")):
             runs.close()
 
+    def test_followers_go_on_while_closing_the_runs_flushes(self) -> None:
+        with self.open().create("run") as writer:
+            for index in range(1, 2001):
+                writer.append(token(index))
+        runs = self.open()
+        runs.create("other").append(token(1))
+        follower = runs.run("run").follow()
+        with self.locked():
+            runs.create("another").append(token(1))
+            closing = background(runs.close)
+            until(lambda: runs._is_closed)
+            self.assertEqual(b"".join(follower), tokens(2000))
+        closing.result(PATIENCE)
+
+    def test_a_follower_that_reads_when_the_runs_have_been_closed_ends(self) -> None:
+        with self.open().create("run") as writer:
+            for index in range(1, 2001):
+                writer.append(token(index))
+        runs = self.open()
+        follower = runs.run("run").follow()
+        first = next(follower)
+        with mock.patch.object(runs._process(), "disconnect"):  # it comes a moment later
+            runs.close()
+        self.assertEqual(first, tokens(2000)[: len(first)])
+        self.assertEqual(list(follower), [])
+
     def test_closing_the_runs_does_not_wait_for_ever(self) -> None:
         runs = self.open(timeout=0.05)
         store = runs._process().store

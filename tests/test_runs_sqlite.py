@@ -310,9 +310,23 @@ class File(Case):
     def test_a_file_of_another_form(self) -> None:
         self.execute("PRAGMA user_version = 7")
         with self.assertRaisesRegex(
-            StoreUnavailable, "expected a file of runs in the form 1, got the form 7"
+            StoreUnavailable, "expected a file of runs in the form 1, .*or of the form 7$"
         ):
             self.runs().run("run").after()
+
+    @needs.threads
+    def test_a_database_of_something_else(self) -> None:
+        with closing(sqlite3.connect(self.path)) as connection:
+            connection.execute("CREATE TABLE run (x)")
+        with self.assertRaisesRegex(
+            StoreUnavailable,
+            "expected a file of runs in the form 1, got a database of something else",
+        ):
+            self.runs().create("run")
+        with closing(sqlite3.connect(self.path)) as connection:
+            tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+            self.assertEqual(tables, [("run",)])
+            self.assertEqual(connection.execute("PRAGMA journal_mode").fetchall(), [("delete",)])
 
     @needs.threads
     def test_a_folder_that_is_not_there(self) -> None:

@@ -38,16 +38,16 @@ class RunExists(ValueError):  # noqa: N818  # named for what it is, like FileExi
 
 
 class Fenced(RuntimeError):  # noqa: N818
-    """Another has taken over this run, closed or deleted it; nothing of this writer gets in."""
+    """This run was taken over, closed or deleted; its old writer can store nothing more."""
 
 
 class RunInfo(NamedTuple):
     """A run that a store has.
 
     - `name`: its name.
-    - `kind`: of its last event; empty if that is not kept.
-    - `time_ms`: of that event, in Unix milliseconds; 0 if that is not kept.
-    - `ended`: whether it ended, by a terminator or because it was closed.
+    - `kind`: the kind of its last event; empty if that event is not kept.
+    - `time_ms`: the time of that event, in Unix milliseconds; 0 if it is not kept.
+    - `ended`: whether the run has ended, by a terminator or by being closed.
     """
 
     name: str

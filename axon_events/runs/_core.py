@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""The runs of a store: what is the same for every store.
+"""The runs of a store: the public part, which is the same for every store.
 
-`_store` has what the core asks of one. `_process` has the threads of one process, `_writer` the
-writer of a run, `_feed` its followers.
+`_store` is the protocol of a store, `_process` the threads of one process, `_writer` the writer of
+a run, `_feed` its followers.
 """
 
 import asyncio
@@ -70,8 +70,7 @@ class Runs:
                 f"lease must be at most ttl, got {_number(lease)} and {_number(ttl)}: a run that"
                 " is written has to outlive the time between two heartbeats"
             )
-        # That of each process keeps those of the processes it was forked from, since finalizing
-        # their connections would disturb these.
+        # A child keeps its parent's: finalizing their connections would disturb the parent.
         self._processes: dict[int, Process] = {}
         self._cut: object = None
         self._is_closed = False
@@ -83,7 +82,7 @@ class Runs:
           is used once, for one attempt.
 
         The run exists from its first event on. Raises RunExists if the store has a run of that
-        name, where two create it at once the loser's next call after the refusal does;
+        name (of two that create it at once, the second one gets it from its writer); raises
         StoreUnavailable; TypeError or ValueError for another name; RuntimeError after `close`.
         """
         process = self._checked(run)
@@ -95,12 +94,12 @@ class Runs:
         return await process.acall(process.create, run)
 
     def resume(self, run: str) -> "tuple[RunWriter, list[Event]]":
-        """Take over a run that its writer has left or lost; return a writer, and its events so far.
+        """Take over a run that its writer left or lost; return a new writer and the events so far.
 
         - `run`: its name.
 
-        Nothing of the old writer enters the store from then on. The events, of which `max_events`
-        and `max_bytes` may have taken the first, are for `emit.closing`, or to go on after them.
+        From then on the old writer can store nothing. The events are for `emit.closing`, or to go
+        on after them; `max_events` and `max_bytes` may have evicted the first ones.
 
         Raises RunUnknown if the store does not have it, RuntimeError if it has a terminator,
         StoreUnavailable, and what `create` raises for a name.
@@ -114,11 +113,11 @@ class Runs:
         return await process.acall(process.resume, run, dropped=_abandon)
 
     def run(self, name: str) -> "Run":
-        """Return the run of a name, to follow or to read; nothing is asked of the store yet."""
+        """Return the run of this name, to follow or to read; the store is not asked yet."""
         return Run(self, name)
 
     def infos(self) -> Iterator[RunInfo]:
-        """Return an iterator over what runs there are, in no order; it waits for the store.
+        """Return an iterator over the runs that there are, in no order; waits for the store.
 
         Raises StoreUnavailable, and RuntimeError after `close`.
         """
@@ -126,22 +125,22 @@ class Runs:
         return iter(process.call(process.infos))
 
     def delete(self, run: str) -> None:
-        """Close a run, and remove its events; it waits for the store.
+        """Close a run and remove its events; waits for the store.
 
         - `run`: its name; an unknown one does nothing.
 
-        Its writer is fenced, its followers get RunLost. The name stays used for the run's time to
-        live. Raises StoreUnavailable, and RuntimeError after `close`.
+        Its writer is fenced, and its followers get RunLost. The name stays used for the run's time
+        to live. Raises StoreUnavailable, and RuntimeError after `close`.
         """
         process = self._process()
         if _is_name(run):
             process.call(process.ask, process.store.delete, run)
 
     def disconnect(self) -> None:
-        """End each follower of this process now, as if its connection had been cut.
+        """End each follower in this process now, as if its connection had been cut.
 
-        For a server that shuts down: clients come back, to it or to another one. From any thread,
-        and from a signal handler.
+        For a server that shuts down: clients come back, to it or to another one. From any thread
+        or signal handler.
         """
         self._cut = object()
         if (process := self._processes.get(os.getpid())) is not None:
@@ -155,8 +154,8 @@ class Runs:
     def close(self) -> None:
         """Store what was appended, up to `timeout`, and end this process's followers and threads.
 
-        Writers that are open can append no more, and their runs are closed, or resumed, by others.
-        Raises StoreUnavailable if not all was stored. Again, do nothing.
+        Open writers can append no more; others close their runs when the leases have run out, or
+        resume them. Raises StoreUnavailable if not all was stored. Does nothing the second time.
         """
         self._is_closed = True
         if (process := self._processes.get(os.getpid())) is not None:
@@ -222,7 +221,7 @@ def _is_name(run: str) -> bool:
 
 
 def _abandon(resumed: "tuple[RunWriter, list[Event]]") -> None:
-    """Let go of a run that was resumed for who does not wait for it any more."""
+    """Close the run that was resumed for a caller who no longer waits."""
     resumed[0]._close()
 
 
@@ -239,13 +238,13 @@ class Run:
         """Return an iterator, for a thread, over the frames after an id until the run's end.
 
         - `id`, `keep_alive`: as for `ReplayLog.follow`.
-        - `wait`: for how many seconds, from 0, to wait for a run that is not there yet, or an id
-          that is ahead of it.
+        - `wait`: for how many seconds, from 0, to wait for a run that is not there yet, or for an
+          id that is ahead of it.
 
-        It also ends where the run is closed, because its writer left or died. The call raises what
-        `ReplayLog.follow` raises, RunUnknown and StoreUnavailable. The iterator raises
-        CursorExpired if its next frame has been evicted, RunLost if the store has lost events, or
-        the run was deleted, and StoreUnavailable; after that one it can go on.
+        The iterator also ends when the run is closed because its writer left or died. The call
+        raises what `ReplayLog.follow` raises, RunUnknown and StoreUnavailable. The iterator raises
+        CursorExpired if its next frame has been evicted, RunLost if the store has lost events or
+        the run was deleted, and StoreUnavailable, after which it can go on.
         """
         follower = self._process().follower(RunThreadFollower, self._name, id, keep_alive)
         follower._begin(wait_seconds(wait))
@@ -256,15 +255,15 @@ class Run:
     ) -> "RunLoopFollower":
         """Return the same as `follow`, asynchronous, for asyncio; it has `aclose()` and `close()`.
 
-        Awaiting this call raises what calling `follow` raises, and never blocks the loop. The
-        iterator goes on after a wait that was cancelled, and loses nothing.
+        Awaiting this call raises what calling `follow` raises, and never blocks the loop. If a wait
+        for an item is cancelled, the iterator can go on and loses nothing.
         """
         follower = self._process().follower(RunLoopFollower, self._name, id, keep_alive)
         await follower._begin(wait_seconds(wait))
         return follower
 
     def after(self, id: str | None = None) -> bytes:
-        """Return all frames after the one with an id, as they are now; empty if there are none.
+        """Return all frames after the one with an id, as of now; empty if there are none.
 
         Raises what `ReplayLog.after` raises, RunUnknown and StoreUnavailable.
         """
@@ -277,7 +276,7 @@ class Run:
         return await process.acall(process.after, self._name, cursor_of(self._name, id))
 
     def events(self) -> list[Event]:
-        """Return the events that are kept, for a summary or a file.
+        """Return the events that the store keeps, for a summary or a file.
 
         Raises RunUnknown and StoreUnavailable.
         """

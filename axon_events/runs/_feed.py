@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""The newest frames of a run that is followed in this process, and the followers of it.
+"""A run that is followed in this process: its newest frames, and its followers.
 
-Followers take frames from the feed, or read them from the store where the feed does not have them.
-Which is right is told by the id of the last entry that a follower had: either the feed knows what
-comes after it, or the store is asked. A follower waits only if the store had nothing after it, and
-the feed has not changed since before it was asked. The store is watched from before that. So
-nothing is missed in between, and nothing comes twice.
+A follower takes frames from the feed, or reads them from the store if the feed does not have them.
+The id of the last entry that it was given decides: either the feed knows what follows it, or the
+store is asked. A follower waits only if the store had nothing more, and the feed has not changed
+since before the store was asked; the store has been watched since before that. So nothing is missed
+in between, and nothing comes twice.
 """
 
 import threading
@@ -57,13 +57,13 @@ _WINDOW_BYTES: Final = 256 * 2**10  # of the frames of a feed
 
 
 class Feed(ReplayLog):
-    """The newest frames of a run that is followed here; the run's other frames are in the store.
+    """The newest frames of a run that is followed here; the older ones are in the store.
 
-    Its frames are what a `ReplayLog` has, and its followers wait as they do there. Entries that are
-    no events have empty frames. `_newest` is another object whenever followers are to look again.
+    It keeps frames as a `ReplayLog` does, and its followers wait as they do there. Entries that are
+    no events have empty frames. `_newest` is replaced whenever the followers must look again.
 
-    - `last`: the cursor of the run's last entry, as far as is known here; None if nothing is.
-    - `failure`: why it goes on no more.
+    - `last`: the cursor of the run's last entry, as far as is known here; None if nothing is known.
+    - `failure`: why the feed has stopped; None if it has not.
     """
 
     def __init__(self, process: "Process", run: str) -> None:
@@ -72,7 +72,7 @@ class Feed(ReplayLog):
         self.run = run
         self.last: Cursor | None = None
         self.failure: RunLost | None = None
-        self._anchor = "", b""  # the id and the frame of the entry that it began after
+        self._anchor = "", b""  # the id and the frame of the entry before its first one
         self._number_after_id.clear()
         self._followers: dict[weakref.ref[RunFollower], None] = {}
         # For the sweep.
@@ -94,10 +94,11 @@ class Feed(ReplayLog):
         return [each for each in followers if each is not None and not each._is_closed]
 
     def anchor(self, entry: Entry, newest: object) -> None:
-        """Begin after what was the run's last entry, if nothing is known yet.
+        """Begin after the run's last entry, if nothing is known yet.
 
-        - `newest`: what `_newest` was before that was read. If it is another by now, more may have
-          come in between which nobody tells.
+        - `entry`: that entry, as it was read.
+        - `newest`: what `_newest` was before the read. If it has been replaced since, entries may
+          have come in between that nobody will tell again.
         """
         with self._lock:
             if entry.text == DELETED:
@@ -107,12 +108,12 @@ class Feed(ReplayLog):
                 self._anchor = id_of(self.run, entry.cursor), frame_of(self.run, entry)
 
     def begin_again(self, cursor: Cursor) -> None:
-        """Begin after the last entry that the store has evicted."""
+        """Begin after the last entry that the store has evicted, at its cursor."""
         with self._lock:
             self._begin_after(cursor, None)
 
     def take(self, entries: Sequence[Entry]) -> bool:
-        """Take entries that were appended; return whether some are missing before the last one."""
+        """Take entries that were appended; return whether any are missing before them."""
         with self._lock:
             for entry in entries if self.failure is None else ():
                 self.is_active = True
@@ -135,7 +136,7 @@ class Feed(ReplayLog):
         return False
 
     def _had(self, entry: Entry) -> bool:
-        """Return whether an entry is one of those here, or older than these."""
+        """Return whether an entry is the same as the one kept here, or older than all kept here."""
         id = id_of(self.run, entry.cursor)
         if id == self._anchor[0]:
             known: tuple[str, bytes] | None = self._anchor
@@ -165,7 +166,7 @@ class Feed(ReplayLog):
         id = id_of(self.run, cursor)
         newest = self._newest
         self.last = cursor
-        # Numbers go on from those before, so that whoever has one of these finds nothing for it.
+        # Numbers are not used again, so that a number from before finds nothing.
         self._frames = {}
         self._number_after_id = {id: newest.total}
         self._oldest = _Oldest(newest.total, newest.bytes, "", id)
@@ -173,15 +174,15 @@ class Feed(ReplayLog):
         self._waiters.wake()
 
     def highest(self) -> Cursor:
-        """Return the highest cursor that somebody was given here."""
+        """Return the highest cursor that any follower here was given."""
         cursors = [each.cursor for each in self.followers() if each.has_found]
         return max((*cursors, self.last or BEGINNING))
 
 
 class RunFollower(_Follower):
-    """What differs for a run of a store: what the feed does not have is read from the store.
+    """Where a follower stands in its run: it reads from the store what the feed does not have.
 
-    `_id` is that of the last entry that it had, also of one that is no event.
+    `_id` is the id of the last entry that it was given, even if that was no event.
     """
 
     def __init__(self, feed: Feed, id: str | None, keep_alive: float | None) -> None:
@@ -189,11 +190,11 @@ class RunFollower(_Follower):
         self._feed = feed
         self._id = id or ""
         self.has_found = False  # its first frame
-        self._held = b""  # what it has read and not given
-        self._is_ended = False  # the last entry that it had was final
+        self._held = b""  # frames that were read but not given yet
+        self._is_ended = False  # the last entry that it was given was final
         self._job: Future[Page | None] | None = None  # a read of the store
-        self._read_at: object = None  # the feed's `_newest` before that read began
-        self._nothing_in: object = None  # the feed's `_newest` for which the store had no more
+        self._read_at: object = None  # the feed's `_newest` when that read began
+        self._nothing_in: object = None  # the feed's `_newest` when the store had nothing more
         self._refusal: CursorUnknown | None = None  # why it has not begun yet
         feed.join(self)
 
@@ -213,7 +214,7 @@ class RunFollower(_Follower):
         """Find its first frame; else return for how many seconds to wait before the next try."""
         feed = self._feed
         if self._job is None:
-            # A run that was closed may have been resumed, and this feed has not heard of it yet.
+            # A closed run may have been resumed, which this feed may not have heard of yet.
             if self._id in feed._number_after_id and newest.end != CLOSED:
                 self.has_found = True
                 self._held = self._piece()
@@ -267,9 +268,13 @@ class RunFollower(_Follower):
                 self._nothing_in = self._read_at
             except CursorUnknown:
                 feed.lose()
+            except RuntimeError:
+                if not feed.process.has_ended:
+                    raise
+                self.close()  # as all followers are then
 
     def _piece(self) -> bytes:
-        """Return frames that the feed has; none if the next one is not there."""
+        """Return the next frames from the feed; empty if it does not have the next one."""
         feed = self._feed
         number = feed._number_after_id.get(self._id)
         piece = b""
@@ -283,7 +288,7 @@ class RunFollower(_Follower):
         return piece
 
     def _has_read(self, newest: _Newest) -> bool:
-        """Read what the store has after `_id`; return False if that takes a wait."""
+        """Read what the store has after `_id`; return False if the read has not ended yet."""
         process, run = self._feed.process, self._feed.run
         if self._job is None:
             self._read_at = newest
@@ -331,7 +336,7 @@ class RunLoopFollower(RunFollower, _LoopFollower):
         deadline = time.monotonic() + wait
         try:
             while (pause := self._to_begin(newest := self._feed._newest, deadline)) is not None:
-                self._stop_timer()  # it may be set for later than this pause ends
+                self._stop_timer()  # it may be set for later than the end of this pause
                 await self._woken(newest, pause)
         finally:
             self._stop_timer()

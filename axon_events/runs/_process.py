@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""What one process has of a store: a connection, threads, writers and feeds.
+"""One process's side of a store: its threads, writers and feeds.
 
-The writer's thread appends what the writers were given; what comes meanwhile goes together in the
-next append. The hub's thread takes what the store tells, and gives it to the feeds. Up to eight
-readers do all else that waits for the store, for threads and for loops.
+The writer's thread appends what the writers were given; whatever comes meanwhile goes into the next
+append together. The hub's thread passes what the store tells on to the feeds. Up to eight readers
+make all other calls that wait for the store, for threads and for loops.
 
-Nothing is believed only because it is quiet: every two seconds a sweep compares the quiet feeds
-with the store. It finds what the store did not tell, what it has lost, and writers who died.
+Silence proves nothing: every two seconds a sweep compares the quiet feeds with the store. It finds
+what the store did not tell, what the store has lost, and writers that died.
 """
 
 import asyncio
@@ -53,9 +53,9 @@ __all__ = ["Process", "Settings"]
 _T = TypeVar("_T")
 
 _READERS: Final = 8
-_LOOKS: Final = 3  # in a row that find a lease run out
-_HUB_SECONDS: Final = 0.05  # the longest wait of the hub, which `close` waits for
-_PAUSES: Final = (0.01, 0.5)  # the shortest and the longest one before a store is asked again
+_LOOKS: Final = 3  # that must find a lease run out, in a row, before the run is closed
+_HUB_SECONDS: Final = 0.05  # the hub's longest wait; `close` waits for it
+_PAUSES: Final = (0.01, 0.5)  # the shortest and the longest pause before a store is asked again
 
 _IN_A_FORK: Final = (
     "this belongs to the process that this one was forked from: call create, resume or follow in"
@@ -83,7 +83,7 @@ _AFollower = TypeVar("_AFollower", bound=RunFollower)
 
 
 class Process:
-    """What one process has of a store: its connections, threads, writers and feeds."""
+    """One process's side of a store: its threads, writers and feeds."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -118,7 +118,7 @@ class Process:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing is stored any more."""
+        """Whether nothing is stored or read any more."""
         return self._closing.is_set()
 
     def call(
@@ -126,7 +126,7 @@ class Process:
     ) -> _T:
         """Call a function in a reader's thread, and wait for it.
 
-        - `dropped`: takes its result if nobody waits for it any more.
+        - `dropped`: called with the result if the caller no longer waits.
         """
         future = self.submit(function, *args)
         try:
@@ -158,7 +158,8 @@ class Process:
                     future.set_exception(error)
 
         with self._lock:
-            self.require_open()
+            if self.has_ended:
+                raise RuntimeError(CLOSED_RUNS)
             self._jobs.put(work)
             count = sum(name.startswith("reader") for name in self._threads)
             if count < _READERS:
@@ -298,7 +299,7 @@ class Process:
                 writer.flush(seconds_until(deadline))
             except StoreUnavailable as error:
                 failures.append(error)
-            except (Fenced, RunExists):  # which its owner is told
+            except (Fenced, RunExists):  # the writer tells its owner
                 pass
         if failures:
             raise failures[0]
@@ -366,7 +367,7 @@ class Process:
             if pause:
                 self._closing.wait(pause)
             self._writer_waiter = waiter = ThreadWaiter()
-            # Looked at only now that whoever changes them sees the waiter.
+            # Both are read after the waiter is in place: a later change wakes it.
             if self._closing.is_set():
                 return
             if not self._due:
@@ -396,7 +397,7 @@ class Process:
         """Append what is due; return for how many seconds to wait before the next time."""
         appends: list[tuple[RunWriter, Append]] = []
         for writer in list(self._due):
-            del self._due[writer]  # first, so that what is appended from now on is due again
+            del self._due[writer]  # first, so that any later append makes it due again
             if (append := writer.next_append(beat)) is not None:
                 appends.append((writer, append))
             elif writer.is_done:
@@ -420,7 +421,7 @@ class Process:
             self._due[writer] = None  # for what is left, or to be done with it
         self.trouble_of_writes = trouble
         shortest, longest = _PAUSES
-        # Shorter than the time between two looks, three of which have to find nobody.
+        # Shorter than the time between two looks, so that not three in a row miss the writer.
         longest = min(longest, self.settings.beat / 2)
         return 0.0 if trouble is None else min(max(2 * pause, shortest), longest)
 
@@ -520,9 +521,9 @@ class Process:
             self._is_sweeping = False
 
     def _judge(self, feed: Feed, highest: Cursor, state: State) -> None:
-        """Act on how the run of a quiet feed stands.
+        """Act on the state of a quiet feed's run.
 
-        - `highest`: the highest cursor that somebody was given here.
+        - `highest`: the highest cursor that any follower here was given.
         """
         if state.end.cursor < highest:
             now = time.monotonic()
@@ -559,7 +560,7 @@ class Process:
 
 
 def _let_go(future: "Future[_T]", dropped: "Callable[[_T], object] | None") -> None:
-    """Have the result of a call that nobody waits for any more taken care of, if it has one."""
+    """Cancel a call whose caller no longer waits, or give its result to `dropped`."""
 
     def take(future: "Future[_T]") -> None:
         if dropped is not None and not future.cancelled() and future.exception() is None:

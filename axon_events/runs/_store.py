@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""What the core asks of a store, and what it tells by the cursors of entries.
+"""The protocol between the core and a store, and the rules for cursors.
 
-A run is a chain of entries. Each has a cursor, and names the cursor of the entry before it. So
-whoever reads knows whether something is missing in between, and whoever writes says after which
-entry his own are to come.
+A run is a chain of entries. Each entry has a cursor, and names the cursor of the entry before it.
+So a reader knows whether anything is missing in between, and a writer says which entry its own
+entries follow.
 """
 
 import time
@@ -44,14 +44,14 @@ class Entry(NamedTuple):
     cursor: Cursor
     before: Cursor  # of the entry before it, whether that is still kept or not; or BEGINNING
     text: str  # an event's JSON, or one of the three texts above
-    writer: str = ""  # the token of who appended it; "" is allowed where it is not the newest
+    writer: str = ""  # its writer's token; a store may give "" for all but the newest
 
 
 class End(NamedTuple):
-    """Where a run ends: the newest entry's cursor, and the token of who appended that."""
+    """Where a run ends: the newest entry's cursor and its writer's token."""
 
     cursor: Cursor
-    writer: str  # "" for one that `close_if_dead` or `delete` wrote
+    writer: str  # "" for an entry that `close_if_dead` or `delete` wrote
 
 
 # Where a run ends that the store does not have.
@@ -59,147 +59,149 @@ NOWHERE: Final = End(BEGINNING, "")
 
 
 class Append(NamedTuple):
-    """What is to be appended to a run."""
+    """One request to append to a run."""
 
     run: str
-    after: End  # where the run must end now; NOWHERE if there must be no such run
-    entries: Sequence[Entry]  # none: only a heartbeat; all of one writer, whose token they have
-    keep: int | None  # how many of the newest entries to keep then, from 1; None for all
+    after: End  # where the run must end before; NOWHERE: there must be no such run
+    entries: Sequence[Entry]  # all with the token of one writer; empty for a mere heartbeat
+    keep: int | None  # how many of the newest entries to keep afterwards, from 1; None for all
 
 
 class Page(NamedTuple):
-    """A piece of a run, as one read has seen it."""
+    """A piece of a run, as of one moment."""
 
     entries: Sequence[Entry]  # in order
-    oldest: Cursor  # of the oldest entry that is kept
+    oldest: Cursor  # that of the oldest entry that is kept
     end: End
 
 
 class State(NamedTuple):
-    """How a run stands."""
+    """The state of a run."""
 
     end: End  # NOWHERE if there is no such run
-    age: float  # seconds since the last append or heartbeat of its writer, by the store's clock
-    lease: float  # after how many seconds that writer counts as dead: what he himself was given
+    age: float  # seconds since its writer's last append or heartbeat, by the store's clock
+    lease: float  # the age above which its writer counts as dead, as the writer has set it
 
 
 OnEntries = Callable[[str, Sequence[Entry]], None]
-"""Takes the name of a run, and entries that were appended to it, in order.
+"""Takes the name of a run and entries that were appended to it, in order.
 
-No entries: some may have been missed, or the watch of this run has only now begun. The core reads
-then what the store has. Entries may come again, and with holes; the core goes by their cursors.
+No entries means that some may have been missed, or that the watch of this run has only just begun;
+the core then reads the store. Entries may come twice or with holes: the core goes by the cursors.
 """
 
 
 class Watch(Protocol):
-    """One subscription to what is appended to some runs, whoever appends it."""
+    """A subscription to whatever any process appends to a set of runs."""
 
     @abstractmethod
     def add(self, run: str) -> None:
-        """Watch this run too; from any thread, at once.
+        """Watch this run too. From any thread; returns at once.
 
-        What is appended after that call is told. A store that subscribes only later calls
-        `on_entries(run, ())` when it has. Again, do nothing.
+        Whatever is appended after this call is told. A store that can subscribe only later calls
+        `on_entries(run, ())` once it has. Does nothing if the run is watched already.
         """
 
     @abstractmethod
     def remove(self, run: str) -> None:
-        """Do not watch it any more; from any thread, at once. Does nothing if it is not watched."""
+        """Stop watching this run. From any thread; returns at once."""
 
     @abstractmethod
     def wait(self, timeout: float) -> None:
-        """Wait for news, so many seconds at most, and tell them; in the hub's thread alone.
+        """Wait for news and pass them to `on_entries`. Called in the hub's thread alone.
 
-        `on_entries` is called in here, and does not wait for anything. It returns after the first
-        news, or sooner than that. A connection that broke, or is silent where it should not be, is
-        made anew by the next call, which then calls `on_entries(run, ())` for each run. Raises
-        StoreUnavailable while there is none; it is called again then after a pause.
+        - `timeout`: for how many seconds to wait at most.
+
+        Returns after the first news, or sooner. `on_entries` never waits. If the connection broke,
+        or is silent when it should not be, the next call makes a new one and then calls
+        `on_entries(run, ())` for each run. Raises StoreUnavailable while there is no connection;
+        the hub calls again after a pause.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """End it; in the hub's thread, after the last `wait`."""
+        """End the watch. In the hub's thread, after the last `wait`."""
 
 
 class Store(Protocol):
     """What the core asks of a store.
 
-    The methods may be called in several threads at once, and may wait. None waits for longer than
-    some seconds: a store that does not answer, or refuses for a reason that passes, is
-    StoreUnavailable, and the core asks again, for as long as the user's `timeout` allows. Any other
-    exception is final, and gets to the user as the cause of a StoreUnavailable.
+    The methods may be called in several threads at once, and may wait, but only for some seconds.
+    A store that does not answer, or refuses for a reason that may pass, raises StoreUnavailable;
+    the core asks again for as long as the user's `timeout` allows. Any other exception is final:
+    the user gets it as the cause of a StoreUnavailable.
 
-    A store is made with `ttl` and `lease`, in seconds: each append and heartbeat has the run be
-    forgotten `ttl` seconds later, and keeps both with the run. It is used in one process alone: in
-    a fork the core makes another one, and never touches this one again.
+    A store is made with `ttl` and `lease`, in seconds. Each append and heartbeat stores both with
+    the run, which expires `ttl` seconds later. A store is used in one process alone: after a fork
+    the core makes another one in the child, and never touches this one again there.
     """
 
     @abstractmethod
     def append(self, appends: Sequence[Append]) -> Sequence[End | StoreUnavailable | None]:
-        """Append to some runs, one after the other; in the writer's thread alone.
+        """Append to some runs, one after the other. Called in the writer's thread alone.
 
-        Each in one atomic step: if the run ends at `after`, cursor and writer alike, append the
+        Each append is one atomic step: if the run ends at `after`, by cursor and writer, append the
         entries, drop all but the `keep` newest, renew the writer's lease and the run's time to
-        live, tell those who watch (not of heartbeats), and answer None. Else change nothing, and
-        answer where the run ends. An answer that was lost is asked for again in the same way: the
-        core sees by the token that the end is its own.
+        live, tell the watchers (not of heartbeats), and answer None. Otherwise change nothing, and
+        answer where the run ends. If an answer is lost, the core sends the same append again, and
+        sees by the token that the end is its own.
 
         StoreUnavailable as an answer concerns that run alone; raised, it concerns all of them.
         """
 
     @abstractmethod
     def read(self, run: str, after: Cursor, limit: int) -> Page | None:
-        """Return entries from a cursor on; None if there is no such run. In any thread.
+        """Return entries from a cursor on, or None if there is no such run. In any thread.
 
-        - `after`: the entries begin with the one that has this cursor or, if none has, with the
-          first one above it. There are none only if `after` is above the last one.
-        - `limit`: after the first one, and one more, they end when their texts have so many
-          characters.
+        - `after`: the page begins with the entry of this cursor or, if there is none, with the
+          first entry above it. It is empty only if `after` is above the last entry.
+        - `limit`: the page ends once the texts after its first entry have this many characters; it
+          has at least two entries if the run has.
         """
 
     @abstractmethod
     def look(self, runs: Sequence[str]) -> Sequence[State]:
-        """Return how each of these runs stands; in any thread.
+        """Return the state of each of these runs. In any thread.
 
-        Raises StoreUnavailable also where only writing is impossible (a lock that another has, a
-        read-only replica): silence of a writer who cannot write either says nothing.
+        Raises StoreUnavailable also if the store can be read but not written (a lock that another
+        process holds, a read-only replica): a writer that cannot write either may well be alive.
         """
 
     @abstractmethod
     def close_if_dead(self, run: str, end: End) -> None:
-        """Append a CLOSED entry, if the run still ends there and its writer's lease has run out.
+        """Append a CLOSED entry if the run still ends there and its writer's lease has run out.
 
-        In one atomic step; in any thread. The entry's cursor is one K above the end's, its writer
-        is "". Those who watch are told. The run's time to live begins anew.
+        One atomic step, in any thread. The entry's cursor is one K above the end's, and its writer
+        is "". The watchers are told. The run's time to live begins anew.
         """
 
     @abstractmethod
     def delete(self, run: str) -> None:
-        """Leave nothing of a run but a DELETED entry, one K above its end, with the writer "".
+        """Replace a run by one DELETED entry, one K above its end, with the writer "".
 
-        In one atomic step; in any thread. Those who watch are told. The entry fences the writer,
-        and stays for the run's time to live. Does nothing if there is no such run, or if it was
-        deleted before.
+        One atomic step, in any thread. The watchers are told. The entry fences the writer, and
+        stays for the run's time to live. Does nothing if there is no such run, or if it was deleted
+        before.
         """
 
     @abstractmethod
     def infos(self) -> Iterable[tuple[str, Sequence[Entry]]]:
-        """Yield the name of each run and its newest entries in order; in any thread.
+        """Yield the name of each run and its newest entries, in order. In any thread.
 
-        From its last event on, as far as that can be had without reading much; at least the newest
-        entry.
+        The entries begin with the run's last event if that is found without reading much; they are
+        at least the newest entry.
         """
 
     @abstractmethod
     def watch(self, on_entries: OnEntries) -> Watch:
-        """Begin to watch; called once in a process, in any thread, without waiting."""
+        """Begin to watch. Called once in a process, in any thread; does not wait."""
 
     @abstractmethod
     def close(self) -> None:
-        """Close what the store has opened; nothing else is called after that."""
+        """Close what the store has opened. No other method is called afterwards."""
 
 
-# How the texts begin after which nothing follows.
+# The beginnings of the texts after which a run has ended.
 _FINAL: Final = ('{"kind":"flow_complete"', '{"kind":"flow_error"', CLOSED, DELETED)
 
 
@@ -212,7 +214,7 @@ def is_final(entry: Entry) -> bool:
 
 
 def next_cursor(cursor: Cursor, event: Event) -> Cursor:
-    """Return the cursor of an event after another: the rule is that of `sse.Encoder`."""
+    """Return the cursor of the event after a cursor, by the rule of `sse.Encoder`."""
     token, since = cursor
     if type(event) is StepToken and event.token_index > token:
         return event.token_index, 0
@@ -220,7 +222,7 @@ def next_cursor(cursor: Cursor, event: Event) -> Cursor:
 
 
 def above(cursor: Cursor) -> Cursor:
-    """Return the cursor of the next entry, if that is no event."""
+    """Return the cursor of an entry after a cursor that is not an event."""
     return cursor[0], cursor[1] + 1
 
 
@@ -251,12 +253,12 @@ def cursor_of(run: str, id: str | None) -> Cursor:
 
 
 def kind_of(text: str) -> str:
-    """Return the kind of the event whose JSON a text is; the JSON begins with it."""
+    """Return the kind of an event from its JSON, which begins with it."""
     return text[9 : text.index('"', 9)]
 
 
 def frame_of(run: str, entry: Entry) -> bytes:
-    """Return what `sse.Encoder` makes of the entry's event; nothing if it has none."""
+    """Return the frame that `sse.Encoder` makes of an entry's event; empty if it is no event."""
     if not is_event(entry):
         return b""
     id, kind, text = id_of(run, entry.cursor), kind_of(entry.text), entry.text
@@ -264,16 +266,16 @@ def frame_of(run: str, entry: Entry) -> bytes:
 
 
 def found(run: str, page: Page | None) -> Page:
-    """Return a page that was read, if there is such a run; else raise RunUnknown."""
+    """Return a page that was read; raise RunUnknown if there is no such run."""
     if page is None or (page.entries and page.entries[-1].text == DELETED):
         raise RunUnknown(f"the store has no run {_shown(run)}")
     return page
 
 
 def entries_after(run: str, cursor: Cursor, page: Page) -> Sequence[Entry]:
-    """Return the entries of a page that come after a cursor, from which on it was read.
+    """Return the entries that come after a cursor, of the page that was read from it on.
 
-    Raises CursorExpired, CursorAhead, or CursorUnknown.
+    Raises CursorExpired, CursorAhead or CursorUnknown.
     """
     id = id_of(run, cursor)
     last = f"the last one is {_shown(id_of(run, page.end.cursor))}"

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""The one writer of a run: what it was given, and what of that the store has.
+"""The one writer of a run: what it was given, and how much of that the store has.
 
-An append says where the run must end. If it does not, the store says where it does, and that tells
-the rest: an end that this writer has made, or has gone on from, is in its copy. So either a reply
-was lost, and the store has more than was known; or the store has lost entries, and what comes after
-that end is appended again. Any other end was made by another, and this writer is fenced.
+An append says where the run must end. If the run ends elsewhere, the store says where, and that end
+tells what happened. If this writer made that end, or went on from it, the end is in its copy: then
+either a reply was lost, and the store has more than was known, or the store has lost entries, and
+what comes after that end is appended again. Any other end was made by another writer, and this one
+is fenced.
 """
 
 import asyncio
@@ -64,29 +65,28 @@ class RunWriter:
         self._process = process
         self._run = run
         self._token = secrets.token_hex(8)
-        # One at a time appends, or notes what the store has answered; it is never held for long.
+        # Held to append, or to note what the store has answered; never for long.
         self._lock = threading.RLock()
         self._is_appending = False
         self._is_closing = False
-        # What the store is to have, in order: first what it has, as far as is known.
-        self._copy = deque(entries)
-        self._pending: deque[Entry] = deque()
+        self._copy = deque(entries)  # what the store has, as far as is known
+        self._pending: deque[Entry] = deque()  # what it is to get after that
         self._copy_bytes = sum(size_of(entry.text) for entry in self._copy)
         self._end = end  # where the run ends in the store, as far as is known
         self._acknowledged = end.cursor  # the highest cursor that the store has ever had
         self._is_closed = False
         self._failure: Exception | None = None  # why nothing more gets into the store
-        self._reached = time.monotonic()  # when the store last took an append or a heartbeat
-        self._waiters = Waiters()  # who flushes
+        self._reached = time.monotonic()  # when the store last answered
+        self._waiters = Waiters()  # for those that flush
 
     def append(self, event: Event) -> str:
-        """Take an event, and return its id; the store gets it soon after. It never waits.
+        """Take an event and return its id; the store gets it soon after. Never waits.
 
-        This is a sink for a `FlowEmitter`. Raises Fenced if another has taken over the run, closed
-        or deleted it; RunExists if it was created elsewhere at the same time; StoreUnavailable if
-        what waits for the store has reached `max_pending_bytes`; TypeError for anything but an
-        event; RuntimeError after a terminator or `close`, or if a finalizer or a signal handler
-        calls this inside another `append` of its thread. The event is not taken then.
+        A sink for a `FlowEmitter`. Raises Fenced if the run was taken over, closed or deleted;
+        RunExists if another process created it at the same time; StoreUnavailable if what waits for
+        the store has reached `max_pending_bytes`; TypeError for anything but an event; RuntimeError
+        after a terminator or `close`, or if a finalizer or signal handler calls this inside another
+        `append` of its thread. An event for which it raises is not taken.
         """
         if not isinstance(event, FlowExecutionEvent):
             raise TypeError(f"append takes an event, got {type(event).__name__}")
@@ -121,7 +121,7 @@ class RunWriter:
             waiter = ThreadWaiter()
             self._waiters.add(waiter)
             try:
-                # Looked at only now that whoever changes it sees the waiter.
+                # Asked again with the waiter in place: a later change wakes it.
                 if not self._has_stored(target) and not waiter.wait(seconds_until(deadline)):
                     self._give_up()
             finally:
@@ -148,9 +148,9 @@ class RunWriter:
         """End the run, and wait until the store has all of it.
 
         Without a terminator the run is closed: its followers end, and it can be resumed. Nothing is
-        stored if nothing was appended. Raises what `flush` raises; what was appended is kept then,
-        to be stored later. Inside an `append` of this thread, the run ends after that `append`, and
-        nothing is waited for. Again, only wait.
+        stored if nothing was appended. Raises what `flush` raises; what was appended is then still
+        kept, to be stored later. Inside an `append` of this thread, the run ends after that
+        `append`, without a wait. The second time, it only waits.
         """
         self._process.require_here()
         if not self._close():
@@ -188,7 +188,7 @@ class RunWriter:
         raise TypeError("a RunWriter can be neither copied nor pickled: a run has one writer")
 
     def _close(self) -> bool:
-        """End the run; return whether that has to wait for an `append` of this thread."""
+        """End the run; return True if an `append` of this thread will do so when it returns."""
         with self._lock:
             self._is_closing = self._is_appending
             if not self._is_closing:
@@ -203,13 +203,13 @@ class RunWriter:
             self._take(above(self._last), TAKEN_OVER)
 
     def _take(self, cursor: Cursor, text: str) -> None:
-        # One step, so that an interrupt leaves all as before, or as after it.
+        # One step: an interrupt comes before it or after it.
         self._pending.append(Entry(cursor, self._last, text, self._token))
         self._process.wake_writer(self)
 
     @property
     def _last_entry(self) -> Entry | None:
-        """The entry that was appended last, or found last; under the lock, as those below."""
+        """The newest entry here. Read under the lock, like the properties below."""
         if self._pending:
             return self._pending[-1]
         return self._copy[-1] if self._copy else None
@@ -233,9 +233,9 @@ class RunWriter:
         self._process.require_open()
 
     def _target(self) -> Cursor:
-        """Return what is to be stored when a flush begins, and see to it that it will be."""
+        """Return the cursor that a flush has to wait for, and make sure that it will be stored."""
         with self._lock:
-            if self._pending:  # an interrupt may have kept `append` from it
+            if self._pending:  # an interrupt may have ended `append` before it woke the writer
                 self._process.wake_writer(self)
             return self._last
 
@@ -260,9 +260,9 @@ class RunWriter:
         ) from trouble
 
     def next_append(self, beat: float) -> Append | None:
-        """Return what is to be appended next; in the writer's thread, as those below.
+        """Return what to append next. In the writer's thread, like the methods below.
 
-        - `beat`: when the store must have heard of this writer; else there is a heartbeat.
+        - `beat`: a time; if the store has not answered since, at least a heartbeat is due.
         """
         with self._lock:
             if self._failure is not None or (self._end == NOWHERE and not self._pending):
@@ -270,7 +270,7 @@ class RunWriter:
             entries: list[Entry] = []
             size = 0
             for entry in islice(self._pending, _APPEND_COUNT):
-                # One that is appended again may be of the writer before.
+                # One that is appended again may carry the token of the writer before.
                 entries.append(entry._replace(writer=self._token))
                 size += size_of(entry.text)
                 if size >= _APPEND_BYTES:
@@ -287,7 +287,7 @@ class RunWriter:
             return Append(self._run, self._end, (), None)
 
     def _keep(self, entries: Sequence[Entry], size: int) -> int | None:
-        """Return how many entries the store is to keep, with those that it gets now."""
+        """Return how many entries the store is to keep, including those it gets now."""
         settings = self._process.settings
         if math.inf == settings.max_events == settings.max_bytes:
             return None
@@ -300,7 +300,7 @@ class RunWriter:
         return count
 
     def answered(self, append: Append, answer: End | None) -> None:
-        """Take what the store has answered to `next_append`."""
+        """Take the store's answer to an append."""
         with self._lock:
             if self._failure is not None:
                 return
@@ -329,7 +329,7 @@ class RunWriter:
         self._waiters.wake()
 
     def _acknowledge(self, entry: Entry) -> None:
-        """Note that the store has an entry; it goes on the copy."""
+        """Add to the copy an entry that the store has."""
         size = size_of(entry.text)
         self._copy.append(entry)
         self._copy_bytes += size
@@ -339,21 +339,22 @@ class RunWriter:
                 self._process.release(size)
 
     def _stored(self, end: End, silence: float) -> int | None:
-        """Return how many of the entries here the store has, if it ends there.
+        """Return how many of the entries here the store has, by where the run ends in it.
 
-        None if that is not an end of this writer, nor one that it went on from.
+        None if this writer neither made that end nor went on from it.
 
-        - `silence`: for how many seconds the store had not been reached before.
+        - `silence`: for how many seconds the store had not answered before.
         """
         if end == NOWHERE:
-            # After its time to live, a run may be forgotten that another has taken over and ended.
+            # After a longer silence, another may have taken over the run, and it may have expired.
             return 0 if silence < self._process.settings.ttl else None
         entries = [*self._copy, *self._pending]
         for index in reversed(range(len(entries))):
-            # Entries of another writer, if they had to be appended again, have this token.
+            # Entries of the writer before have this one's token if they were appended again.
             if entries[index].cursor == end.cursor:
                 return index + 1 if end.writer in (self._token, entries[index].writer) else None
-        # An old end, which the copy does not keep any more; what comes after it drives it out.
+        # An old end of this writer, older than its copy: all of the copy is appended again, and the
+        # limits evict what comes before it.
         is_old = end.writer == self._token and end.cursor < entries[0].cursor
         return 0 if is_old else None
 
@@ -373,7 +374,7 @@ class RunWriter:
 
     @property
     def is_done(self) -> bool:
-        """Whether there is nothing more to do for the store."""
+        """Whether nothing is left to store, now or later."""
         if self._failure is not None:
             return True
         return not self._pending and (self._is_closed or self._is_ended)

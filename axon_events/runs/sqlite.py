@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""Runs in a SQLite file: for any number of processes of one machine, without a server.
+"""Runs in a SQLite file: for all processes of one machine, without a server.
 
 runs = SqliteRuns("runs.db")
 with runs.create("run-7") as log:
@@ -40,14 +40,14 @@ from ._store import (
 __all__ = ["SqliteRuns"]
 
 _POLL_SECONDS: Final = 0.005
-_BUSY_SECONDS: Final = 1.0  # how long a call waits for a lock that another process has
-_PURGE_SECONDS: Final = 60.0  # how often expired runs are looked for
+_BUSY_SECONDS: Final = 1.0  # how long a call waits for a lock that another process holds
+_PURGE_SECONDS: Final = 60.0  # between two searches for expired runs
 _FETCHED: Final = 1000  # rows at once
-_WAL_BYTES: Final = 4 * 2**20  # what a checkpoint leaves of the WAL file
+_WAL_BYTES: Final = 4 * 2**20  # to which a checkpoint truncates the WAL file
 _VERSION: Final = 1
 
-# A cursor is 16 bytes, two numbers of 64 bits, the most significant byte first: they sort as the
-# cursors do, and go beyond SQLite's integers. `seq` only rises, in the order of the commits.
+# A cursor is stored as 16 bytes, two big-endian numbers of 64 bits: these sort as cursors do, and
+# SQLite's own integers are too small. `seq` only rises, in the order of the commits.
 _SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS run (
@@ -75,23 +75,24 @@ COMMIT;
 
 
 class SqliteRuns(Runs):
-    """Runs in a SQLite file, which processes of one machine share.
+    """Runs in a SQLite file that all processes of one machine share.
 
-    - `path`: of the file, which is made if it is not there; beside it SQLite keeps two more.
-    - `ttl`: for how many seconds, above 0, a run is kept after its writer was last heard of.
-    - `lease`: after how many seconds, above 0, without a sign of its writer a run is closed; at
-      most `ttl`. A writer gives one every third of it, at least every two seconds.
-    - `max_events`, `max_bytes`: how many entries of a run are kept, and how many bytes of their
-      JSON, from 1; None for all. The newest always stays. They apply to what is written here.
+    - `path`: the file, made if it is not there; SQLite keeps two more beside it.
+    - `ttl`: for how many seconds, above 0, a run is kept after the last sign of its writer.
+    - `lease`: for how many seconds, above 0, a writer may give no sign before its run is closed; at
+      most `ttl`. A writer gives one every third of that time, and at least every two seconds.
+    - `max_events`, `max_bytes`: how many entries of a run to keep, and how many bytes of their
+      JSON, from 1; None for all. The newest always stays. They apply to the writers made here.
     - `timeout`: for how many seconds, above 0, `create`, `resume`, a read, `flush` and `close` wait
       for the file at most.
-    - `max_pending_bytes`: how many bytes of events, from 1, may wait to be written, of all runs.
-    - `durable`: whether each commit waits for the disk. If not, what was stored survives the end of
-      a process, and a power failure may cost the newest events; the file stays sound.
+    - `max_pending_bytes`: how many bytes of events, from 1, may wait to be written, of all runs
+      together.
+    - `durable`: whether each commit waits for the disk. If not, what is stored survives the end of
+      the process, but a power failure may cost the newest events; the file stays sound.
 
     While anything is followed here, the file is asked every 5 ms whether it has changed. Nothing is
-    opened, and no thread started, before the first use. After a fork, each process goes on with
-    connections and threads of its own; a writer, or a follower, stays in the process that made it.
+    opened and no thread started before the first use. After a fork, each process goes on with
+    connections and threads of its own; a writer or follower works only in the process that made it.
 
     Raises TypeError or ValueError for any other value.
     """
@@ -115,7 +116,7 @@ class SqliteRuns(Runs):
             raise ValueError(
                 f"path must be that of a file, got {name!r}: a ReplayLog keeps a run in memory"
             )
-        # As it is now, if the working directory changes before the first use.
+        # Resolved now: the working directory may change before the first use.
         name = os.path.abspath(name)
         super().__init__(
             lambda: _Store(name, self._settings.ttl, self._settings.lease, durable),
@@ -145,17 +146,17 @@ class _Run(NamedTuple):
 
     @property
     def age(self) -> float:
-        # If the clock was set back, a sign of the writer lies ahead. It is as much of none as one
-        # that lies far back: a writer that lives gives another, by the new clock.
+        # If the clock was set back, the last sign lies in the future. That counts as much as one in
+        # the past: a living writer soon gives another, by the new clock.
         return abs(time.time() - self.beat)
 
 
 class _Calls:
-    """The calls of SQLite in this process, which a fork waits for; entered for each.
+    """Counts the calls of SQLite in this process, so that a fork waits for them; entered by each.
 
-    A fork copies SQLite's locks as they are, and what it notes of the locks on files, which a child
-    does not have. So it happens while no call is in progress, and no connection open: else whatever
-    the child opens waits for ever, or spoils the file.
+    A fork copies SQLite's locks as they are, and its notes of the locks on files, which the child
+    does not hold. So a fork happens only while no call is in progress and no connection is open:
+    otherwise what the child opens would wait for ever, or damage the file.
     """
 
     def __init__(self) -> None:
@@ -196,9 +197,9 @@ class _Calls:
 
 
 class _Store:
-    """The file; see `Store`. Connections are made when they are needed, and used by one at a time.
+    """The file; see `Store`. A connection is made when none is free; one call uses it at a time.
 
-    Each waits for a lock for at most a second.
+    A call waits for a lock for at most a second.
     """
 
     def __init__(self, path: str, ttl: float, lease: float, durable: bool) -> None:
@@ -218,16 +219,12 @@ class _Store:
             self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
+            is_new = _is_new(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
+            if is_new:
                 connection.executescript(_SCHEMA)
-            elif version != _VERSION:
-                raise sqlite3.DatabaseError(
-                    f"expected a file of runs in the form {_VERSION}, got the form {version}"
-                )
         except BaseException:
             connection.close()
             raise
@@ -259,7 +256,7 @@ class _Store:
             connection.execute("COMMIT")
 
     def _purge(self, connection: sqlite3.Connection) -> None:
-        """Remove the runs whose time is over."""
+        """Remove the runs that have expired."""
         now = time.monotonic()
         if now < self._purge_at:
             return
@@ -304,7 +301,7 @@ class _Store:
         return None
 
     def _insert_run(self, connection: sqlite3.Connection, name: str) -> int:
-        # One of that name is over: else it would have been found.
+        # A run of that name that is still here has expired, or it would have been found.
         connection.execute(
             "DELETE FROM entry WHERE run IN (SELECT id FROM run WHERE name = ?)", (name,)
         )
@@ -383,7 +380,7 @@ class _Store:
                 self._end(connection, found, DELETED, 1)
 
     def _end(self, connection: sqlite3.Connection, run: _Run, text: str, entries: int) -> None:
-        """Append an entry that no writer has written."""
+        """Append an entry without a writer."""
         cursor = _cursor(run.cursor)
         entry = Entry(above(cursor), cursor, text)
         _insert(connection, run.id, [entry])
@@ -431,7 +428,7 @@ class _Store:
 
 
 class _Watch:
-    """Asks the file whether it has changed, which is one look at its shared memory."""
+    """Asks the file whether it has changed, which costs one look at its shared memory."""
 
     def __init__(self, store: _Store, on_entries: OnEntries) -> None:
         self._store = store
@@ -440,7 +437,7 @@ class _Watch:
         self._version = -1
         self._seq = 0  # of the last row that was fetched
         self._runs: set[str] = set()
-        self._is_resting = True  # nobody was watched for a while
+        self._is_resting = True  # no run has been watched since the last look
 
     def add(self, run: str) -> None:
         self._runs.add(run)
@@ -470,18 +467,18 @@ class _Watch:
             return True
 
     def _begin(self, connection: sqlite3.Connection) -> None:
-        """Go on from now; what came meanwhile is read."""
+        """Go on from now, and have the core read what came meanwhile."""
         (seq,) = connection.execute("SELECT max(seq) FROM entry").fetchone()
         self._seq = seq or 0
         for run in list(self._runs):
             self._on_entries(run, ())
 
     def _has_told(self, connection: sqlite3.Connection) -> bool:
-        """Tell what is new; return whether anything may be."""
+        """Tell what is new; return whether the file has changed."""
         (version,) = connection.execute("PRAGMA data_version").fetchone()
         if version == self._version:
             return False
-        # Before the rows are read: what is committed in between changes it again.
+        # Noted before the rows are read: a commit in between changes it again.
         self._version = version
         while True:
             rows = connection.execute(
@@ -508,7 +505,7 @@ class _Watch:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-            self._version = -1  # each connection has its own numbers
+            self._version = -1  # the number is the connection's own
 
 
 _calls: Final = _Calls()
@@ -516,15 +513,31 @@ _calls: Final = _Calls()
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Raise StoreUnavailable for what passes: a lock, a full disk, a file that cannot be opened."""
+    """Raise StoreUnavailable for what may pass: a lock, a full disk, a file that does not open."""
     try:
         yield
     except sqlite3.OperationalError as error:
         raise StoreUnavailable(f"the file does not answer: {error}") from error
 
 
+def _is_new(connection: sqlite3.Connection) -> bool:
+    """Return whether a file has no tables yet; refuse one that has other tables than ours."""
+    connection.execute("BEGIN")  # both are read as they are at one time
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    connection.execute("COMMIT")
+    if version == _VERSION:
+        return False
+    if version or tables:
+        raise sqlite3.DatabaseError(
+            f"expected a file of runs in the form {_VERSION}, got a database of something else, or"
+            f" of the form {version}"
+        )
+    return True
+
+
 def _run(connection: sqlite3.Connection, name: str) -> _Run | None:
-    """Return the row of a run, if its time is not over."""
+    """Return the row of a run, or None if there is none or it has expired."""
     row = connection.execute(
         "SELECT id, cursor, writer, entries, ttl, lease, beat FROM run"
         " WHERE name = ? AND beat + ttl >= ?",

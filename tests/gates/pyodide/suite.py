@@ -9,7 +9,8 @@ import warnings
 from pathlib import Path
 
 # The part of the tests that must run to the end: a runtime that skips most of them proves little.
-MOST = 0.7
+# Followers, servers and the runs of a store need threads, which are not to be had there.
+MOST = 0.6
 
 
 def written() -> int:
