@@ -9,8 +9,12 @@ import random
 import signal
 import time
 from collections import Counter
+from contextlib import closing
+from http.client import HTTPConnection
 
-from .judging import Figures
+from .judging import Figures, Written
+from .known import frames_of, known
+from .relay import Relay
 from .stage import LEASE, Process, Stage, until
 
 __all__ = ["SCENARIOS"]
@@ -210,8 +214,60 @@ def forked(stage: Stage) -> Figures:
     return figures
 
 
+def workers_killed(stage: Stage) -> Figures:
+    """Behind workers that are killed, every client gets its run whole or is told that it is cut."""
+    seed = random.SystemRandom().randrange(2**32)
+    stage.notes.append(f"seed {seed}")
+    rng = random.Random(seed)
+    runs = stage.names(40)
+    plan = {"tokens": stage.of(60, 300), "pace": 0.1}
+    workers = [stage.start("worker", "service", port=0, **plan) for _ in range(4)]
+    stage.exits.callback(lambda: [worker.kill() for worker in workers])
+    for worker in workers:
+        until(lambda: worker.noted("port"), "a worker that listens")  # noqa: B023
+    ports = [port for worker in workers for (port,) in worker.noted("port")]
+    relay = stage.exits.enter_context(Relay(ports))
+    producers: dict[str, Process] = {}
+    for run in runs:
+        number = rng.randrange(4)
+        producers[run] = workers[number]
+        _post(ports[number], run)
+    url = f"http://127.0.0.1:{relay.port}"
+    followers = stage.named([*runs, *runs])
+    stage.followers.append(stage.start("clients", "service", url=url, followers=followers))
+    killed: list[Process] = []
+    for count in range(5, stage.of(40, 250), 10):
+        until(
+            lambda: all(len(each.frames) >= count or each.end for each in stage.got().values()),  # noqa: B023
+            f"{count} events for each client",
+        )
+        number = rng.randrange(4)
+        workers[number].kill()
+        killed.append(workers[number])
+        workers[number] = stage.start("worker", "service", port=ports[number], **plan)
+        relay.cut(10)
+    stage.expected = {
+        run: Written(frames_of(run, known(run, plan["tokens"]))) for run in runs
+    }
+    figures = stage.end()
+    for name, follower in stage.got().items():
+        # A run whose producer was killed is closed, unless all of it was there already.
+        allowed = ("closed", "whole") if producers[follower.run] in killed else ("whole",)
+        if follower.end not in allowed:
+            figures.failures.append(f"{name}: {follower.end} {follower.text}")
+    figures.notes.append(f"{len(killed)} kills")
+    return figures
+
+
+def _post(port: int, run: str) -> None:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request("POST", f"/{run}")
+        connection.getresponse().read()
+
+
 SCENARIOS = (
     load,
+    workers_killed,
     writer_killed,
     writer_stopped,
     writer_stopped_for_a_moment,

@@ -33,9 +33,11 @@ def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE)
 
 
 class Process:
-    """One of `programs`, with the plan that it has and the log that it writes."""
+    """A program of a module here, with the plan that it has and the log that it writes."""
 
-    def __init__(self, folder: Path, number: int, program: str, plan: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, number: int, module: str, program: str, plan: dict[str, Any]
+    ) -> None:
         self.plan = {**plan, "log": str(folder / f"{number}-{program}.log")}
         self._log = Path(self.plan["log"])
         self._log.touch()
@@ -45,7 +47,7 @@ class Process:
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-W", "error", "-m", f"{__package__}.programs"),
+                    *(sys.executable, "-W", "error", "-m", f"{__package__}.{module}"),
                     *(program, json.dumps(self.plan)),
                 ],
                 stderr=errors,
@@ -107,6 +109,7 @@ class Stage:
         self.followers: list[Process] = []
         self._followed: dict[str, str] = {}
         self._count = 0
+        self.expected: dict[str, Written] = {}  # of runs that others than `writers` write
         self.notes: list[str] = []
         self.failures: list[str] = []
         self.exits = ExitStack()  # what is to be closed at the end
@@ -127,11 +130,11 @@ class Stage:
     def names(self, count: int) -> list[str]:
         return [f"run-{number}" for number in range(count)]
 
-    def start(self, program: str, **plan: Any) -> Process:
+    def start(self, program: str, module: str = "programs", **plan: Any) -> Process:
         """Start a program; `options` of the plan are those of the store's class."""
         self._count += 1
         store = {**self.store, **plan.pop("options", {})}
-        return Process(self.folder, self._count, program, {"store": store, **plan})
+        return Process(self.folder, self._count, module, program, {"store": store, **plan})
 
     def write(self, runs: Sequence[str], **plan: Any) -> Process:
         """Start a process that writes runs; the plan's other keys are those of `Writing`."""
@@ -193,7 +196,7 @@ class Stage:
 
     def written(self) -> dict[str, Written]:
         """Return what the writers have written of each run."""
-        found: dict[str, Written] = {}
+        found = dict(self.expected)
         for writer in self.writers:
             plan = writer.plan
             loses = writer.was_told("RunExists")
