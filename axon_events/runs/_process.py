@@ -386,12 +386,13 @@ class Process:
         for writer in list(self._writers):
             if (append := writer.heartbeat(beat)) is not None:
                 appends.append((writer, append))
-        if appends:
-            with suppress(Exception):  # what it is, the next append is told
-                answers = self.store.append([append for _, append in appends])
-                for (writer, append), answer in zip(appends, answers, strict=True):
-                    if not isinstance(answer, StoreUnavailable):
-                        writer.answered(append, answer)
+        try:
+            answers = self.store.append([append for _, append in appends]) if appends else ()
+        except Exception:  # what it is, the append that follows is told
+            return
+        for (writer, append), answer in zip(appends, answers, strict=True):
+            if not isinstance(answer, Exception):
+                writer.answered(append, answer)
 
     def _append(self, beat: float, pause: float) -> float:
         """Append what is due; return for how many seconds to wait before the next time."""
@@ -416,6 +417,8 @@ class Process:
         for (writer, append), answer in zip(appends, answers, strict=True):
             if isinstance(answer, StoreUnavailable):
                 trouble = answer
+            elif isinstance(answer, Exception):
+                writer.fail(_broken(answer))
             else:
                 writer.answered(append, answer)
             self._due[writer] = None  # for what is left, or to be done with it

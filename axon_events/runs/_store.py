@@ -137,7 +137,7 @@ class Store(Protocol):
     """
 
     @abstractmethod
-    def append(self, appends: Sequence[Append]) -> Sequence[End | StoreUnavailable | None]:
+    def append(self, appends: Sequence[Append]) -> Sequence[End | Exception | None]:
         """Append to some runs, one after the other. Called in the writer's thread alone.
 
         Each append is one atomic step: if the run ends at `after`, by cursor and writer, append the
@@ -146,7 +146,7 @@ class Store(Protocol):
         answer where the run ends. If an answer is lost, the core sends the same append again, and
         sees by the token that the end is its own.
 
-        StoreUnavailable as an answer concerns that run alone; raised, it concerns all of them.
+        An exception as an answer concerns that run alone; raised, it concerns all of them.
         """
 
     @abstractmethod

@@ -64,7 +64,7 @@ class RunWriter:
     ) -> None:
         self._process = process
         self._run = run
-        self._token = secrets.token_hex(8)
+        self._token = secrets.token_urlsafe(6)  # short: a store may keep it with each entry
         # Held to append, or to note what the store has answered; never for long.
         self._lock = threading.RLock()
         self._is_appending = False

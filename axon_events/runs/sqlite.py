@@ -267,7 +267,7 @@ class _Store:
         connection.executemany("DELETE FROM entry WHERE run = ?", over)
         connection.executemany("DELETE FROM run WHERE id = ?", over)
 
-    def append(self, appends: Sequence[Append]) -> Sequence[End | StoreUnavailable | None]:
+    def append(self, appends: Sequence[Append]) -> Sequence[End | None]:
         with self._writing() as connection:
             return [self._append(connection, append) for append in appends]
 
