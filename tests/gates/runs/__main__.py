@@ -1,23 +1,43 @@
-import sys, tempfile, time, traceback
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""Whatever fails, a follower gets each event once and in order, or an explicit end or error.
+
+    python -m tests.gates.runs [--only NAME …] [--store sqlite|redis] [--full]
+
+Processes write and follow the runs of a store, and they, the store or the connections to it fail in
+one scenario after the other. What each follower got is compared with what its writer has written:
+there is no hole, no copy, and nobody waits for ever. The gate installs a client of Redis into an
+environment of its own, from requirements.txt. It needs redis-server, and Python 3.11 or 3.12. In
+short it takes some three minutes; with `--full`, which is for by hand, it takes half an hour.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
-from concurrent.futures import ThreadPoolExecutor
-from . import scenarios, sqlite_faults
-from .stage import Stage
 
-def run(function):
-    folder = Path(tempfile.mkdtemp(prefix=f"runs-{function.__name__}-"))
-    with Stage({"kind": "sqlite", "path": str(folder / "runs.db")}, folder) as stage:
+from ... import ROOT
+from ..environment import installed
+from . import trials
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def main() -> int:
+    """Install the client, and try the scenarios; return 0 if all is well."""
+    arguments = sys.argv[1:]
+    if trials.parsed(arguments, __doc__ or "").store == "sqlite":
+        return trials.main(arguments)
+    with tempfile.TemporaryDirectory() as folder:
         try:
-            figures = function(stage)
-        except Exception:
-            traceback.print_exc()
-            print(function.__name__, folder)
-            return
-        print(f"{function.__name__:30} {figures.runs:4} {figures.followers:5} {dict(figures.ends)} holes {figures.holes} copies {figures.copies} false {figures.false} hangs {figures.hangs} {figures.seconds:.1f} s {figures.notes}", flush=True)
-        if figures.failures:
-            print(folder)
-        for f in figures.failures[:8]: print("   ", f, flush=True)
+            python = installed(os.path.join(folder, "venv"), FOLDER / "requirements.txt")
+            command = [python, "-W", "error", "-m", f"{__package__}.trials", *arguments]
+            subprocess.run(command, cwd=ROOT, check=True)
+        except subprocess.CalledProcessError:  # which has printed why
+            return 1
+    return 0
 
-names = sys.argv[1:]
-with ThreadPoolExecutor(3) as pool:
-    list(pool.map(run, [f for f in scenarios.SCENARIOS + sqlite_faults.SCENARIOS if not names or f.__name__ in names]))
+
+if __name__ == "__main__":
+    sys.exit(main())

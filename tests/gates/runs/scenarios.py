@@ -26,7 +26,7 @@ CLOSED_SECONDS = 3 * LEASE + 2 * LEASE / 3 + 4.0
 
 def load(stage: Stage) -> Figures:
     """While nothing fails, every follower gets its run whole, also one that leaves and comes."""
-    return whole(loaded(stage), stage)
+    return whole(loaded(stage))
 
 
 def loaded(stage: Stage, **options: object) -> Stage:
