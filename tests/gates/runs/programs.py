@@ -53,11 +53,17 @@ def opened(store: dict[str, Any]) -> Runs:
 
         return SqliteRuns(options.pop("path"), **options)
     import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
 
     from axon_events.runs.redis import RedisRuns
 
+    # By default the client tries again three times, and waits up to 14 s in between, which is
+    # longer than the leases here.
     client = redis.Redis(
-        port=options.pop("port"), socket_timeout=options.pop("socket_timeout", 2.0)
+        port=options.pop("port"),
+        socket_timeout=options.pop("socket_timeout", 2.0),
+        retry=Retry(NoBackoff(), options.pop("retries", 0)),
     )
     return RedisRuns(client, **options)
 
