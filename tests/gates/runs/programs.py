@@ -52,9 +52,9 @@ def opened(store: dict[str, Any]) -> Runs:
         from axon_events.runs.sqlite import SqliteRuns
 
         return SqliteRuns(options.pop("path"), **options)
-    import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
+    import redis  # pyright: ignore[reportMissingImports]
+    from redis.backoff import NoBackoff  # pyright: ignore[reportMissingImports]
+    from redis.retry import Retry  # pyright: ignore[reportMissingImports]
 
     from axon_events.runs.redis import RedisRuns
 

@@ -17,8 +17,6 @@ from .stage import LEASE, Process, Stage, until
 
 __all__ = ["SCENARIOS", "RedisStage"]
 
-# After that a follower whose events are lost has been told so: three leases, and the next sweep.
-# A process that dies with its lease almost renewed may do so once more in between.
 _APPEND_MARK = b"table.concat(ARGV"  # in the script that appends, and in no other
 
 
@@ -35,7 +33,9 @@ class RedisStage(Stage):
 
     def serve(self, *options: str) -> None:
         """Have a new server, in place of that before."""
-        self.server = self.exits.enter_context(Server(self.folder / f"redis{len(options)}", *options))
+        self.server = self.exits.enter_context(
+            Server(self.folder / f"redis{len(options)}", *options)
+        )
         self.relay = self.exits.enter_context(Relay([self.server.port]))
         self.store["port"] = self.relay.port
 
@@ -43,7 +43,7 @@ class RedisStage(Stage):
         """Start two writers and two processes of followers, and wait until all have some events."""
         runs = self.names(self.of(12, 100))
         options = plan.pop("options", {})
-        plan = {"tokens": 100, "options": options, **plan}
+        plan = {"tokens": self.of(100, 600), "options": options, **plan}
         writers = [self.write(runs[number::2], **plan) for number in range(2)]
         for _ in range(2):
             self.follow(runs, 2, leaving=0.01, options=options)
@@ -130,7 +130,7 @@ def all_lost_with_its_writer(stage: RedisStage) -> Figures:
 
 
 def _kill_writers(stage: RedisStage) -> None:
-    for writer in stage.begin(tokens=1000):
+    for writer in stage.begin(tokens=10_000):
         writer.kill()
     time.sleep(0.3)  # for what they had sent
 
@@ -219,7 +219,7 @@ def failover(stage: RedisStage) -> Figures:
 def failover_without_writer(stage: RedisStage) -> Figures:
     """When a replica that lacks the tail takes over from the dead, who had that gets RunLost."""
     replica, link = _replica(stage)
-    writers = stage.begin(tokens=1000)
+    writers = stage.begin(tokens=10_000)
     _cut_off(link)
     time.sleep(0.5)
     for writer in writers:
@@ -259,7 +259,7 @@ def _fall_over(stage: RedisStage, replica: Server, link: Relay) -> None:
 
 def half_open(stage: RedisStage) -> Figures:
     """When a subscription goes silent without an end, the sweep finds what it does not tell."""
-    stage.begin(tokens=160)
+    stage.begin(tokens=stage.of(160, 600))
     for _ in range(stage.of(1, 5)):
         count = stage.relay.silence_subscriptions()
         if count < 2:

@@ -123,6 +123,10 @@ class Stage:
             process.kill()
         self.exits.close()
 
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
+
     def of(self, short: int, full: int) -> int:
         """Return a size, as it is in CI and by hand."""
         return full if self.is_full else short
@@ -167,6 +171,11 @@ class Stage:
         ]
         return self._follow(followers, {})
 
+    @staticmethod
+    def names_of(following: Process) -> list[str]:
+        """Return the names of the followers of a process."""
+        return [mine["name"] for mine in following.plan["followers"]]
+
     def got(self) -> dict[str, Follower]:
         """Return what each follower has noted so far."""
         lines = [line for process in self.followers for line in process.lines]
@@ -189,11 +198,6 @@ class Stage:
             told = Counter(kind for each in processes for _, kind, *_ in each.noted("told"))
             self.notes += [f"{count} {kind} to {what}" for kind, count in sorted(told.items())]
 
-    def require(self, condition: object, what: str) -> None:
-        """Note that a scenario has failed, unless a condition holds."""
-        if not condition:
-            self.failures.append(what)
-
     def written(self) -> dict[str, Written]:
         """Return what the writers have written of each run."""
         found = dict(self.expected)
@@ -212,7 +216,7 @@ class Stage:
                 found[run].stored = count
             for run, id, checksum in writer.noted("appended"):
                 found[run].frames.append((id, checksum))
-            resumed = {run: count for run, count in writer.noted("resumed")}
+            resumed = dict(writer.noted("resumed"))
             for run, count in writer.noted("stored"):
                 found[run].stored = max(found[run].stored, count + resumed.get(run, 0))
             for (run,) in writer.noted("closed"):
@@ -234,8 +238,7 @@ class Stage:
         for process in {*self.followers, *self.writers}:
             if text := process.errors.read_text():
                 self.failures.append(f"{process.errors}: {text[-2000:]}")
-        figures.seconds = time.monotonic() - self._started
+        figures.seconds = self.seconds
         figures.notes = self.notes
         figures.failures += self.failures
         return figures
-
