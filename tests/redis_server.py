@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final
 
-__all__ = ["Cluster", "Server"]
+__all__ = ["Cluster", "Server", "command"]
 
 _HOST: Final = "127.0.0.1"
 _SECONDS: Final = 30.0  # after which a server that is not ready has failed
@@ -61,20 +61,8 @@ class Server:
         return redis.Redis(host=_HOST, port=self.port, **options)
 
     def command(self, *parts: str | int) -> Any:
-        """Send a command over a connection of its own, and return the reply.
-
-        That is an int, a str, None, or a list of these. Raises RuntimeError for an error.
-        """
-        lines = [b"*%d\r\n" % len(parts)]
-        for part in parts:
-            data = str(part).encode()
-            lines.append(b"$%d\r\n%b\r\n" % (len(data), data))
-        with (
-            closing(socket.create_connection((_HOST, self.port), timeout=_SECONDS)) as connection,
-            connection.makefile("rb") as replies,
-        ):
-            connection.sendall(b"".join(lines))
-            return _reply(replies)
+        """Send a command over a connection of its own, and return the reply; see `command`."""
+        return command(self.port, *parts)
 
     def pause(self) -> None:
         """Stop the process where it is: connections stay, nothing is answered."""
@@ -215,6 +203,23 @@ class Cluster:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def command(port: int, *parts: str | int) -> Any:
+    """Send a command to the server on a port of this machine, and return the reply.
+
+    That is an int, a str, None, or a list of these. Raises RuntimeError for an error.
+    """
+    lines = [b"*%d\r\n" % len(parts)]
+    for part in parts:
+        data = str(part).encode()
+        lines.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    with (
+        closing(socket.create_connection((_HOST, port), timeout=_SECONDS)) as connection,
+        connection.makefile("rb") as replies,
+    ):
+        connection.sendall(b"".join(lines))
+        return _reply(replies)
 
 
 def _free_port() -> int:

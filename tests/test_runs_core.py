@@ -2,7 +2,8 @@
 # Copyright (c) 2026 the axon_events authors
 """Runs of a store, whatever goes wrong: each event once and in order, or an explicit end or error.
 
-The store is a SQLite file; what a store may lose is taken from the file.
+The store is a SQLite file here; `test_runs_redis` does the same on Redis. What a store may lose is
+taken from it.
 """
 
 import asyncio
@@ -56,6 +57,7 @@ from axon_events.runs import (
     _writer,
     sqlite,
 )
+from axon_events.runs._core import Runs
 from axon_events.runs.sqlite import SqliteRuns
 from axon_events.sse import Encoder, Reader
 
@@ -103,7 +105,14 @@ async def auntil(condition: Callable[[], object]) -> None:
 
 @needs.threads
 class Case(unittest.TestCase):
-    """Has a file, and two objects for it that stand for two processes."""
+    """Has a store, and objects for it that stand for processes; what is of SQLite is here."""
+
+    LOCKED = "database is locked"  # what the store says while it is
+    CODE = """
+        from axon_events.runs.sqlite import SqliteRuns
+        runs = SqliteRuns(sys.argv[1], lease=float(sys.argv[2]))
+    """  # makes `runs` in another process
+    POLL: tuple[Any, str] = (sqlite, "_POLL_SECONDS")  # a constant: how long news may wait
 
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
@@ -113,15 +122,24 @@ class Case(unittest.TestCase):
         patch.start()
         self.addCleanup(patch.stop)
 
-    def open(self, **options: Any) -> SqliteRuns:
-        runs = SqliteRuns(self.path, **{"lease": LEASE, **options})
+    def make(self, **options: Any) -> Runs:
+        return SqliteRuns(self.path, **options)
+
+    def open(self, **options: Any) -> Runs:
+        runs = self.make(**{"lease": LEASE, **options})
         self.addCleanup(self.close, runs)
         return runs
 
     @staticmethod
-    def close(runs: SqliteRuns) -> None:
+    def close(runs: Runs) -> None:
         with suppress(StoreUnavailable):
             runs.close()
+
+    def address(self) -> str:
+        return str(self.path)
+
+    def is_untouched(self) -> bool:
+        return not self.path.exists()
 
     @contextmanager
     def file(self) -> Iterator[sqlite3.Connection]:
@@ -130,13 +148,13 @@ class Case(unittest.TestCase):
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Let nobody write the file, as another process that does not come to an end."""
+        """Let nobody write, as another process does that does not come to an end."""
         with self.file() as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield
 
     def forget(self, run: str, after: int | None = None) -> None:
-        """Take a run, or its tokens after one, from the file, as a store does that lost them."""
+        """Take a run, or its tokens after one, from the store, as one does that lost them."""
         with self.file() as connection:
             connection.execute("BEGIN IMMEDIATE")
             if after is None:
@@ -163,7 +181,41 @@ class Case(unittest.TestCase):
                 )
             ]
 
-    def follow_first(self, runs: SqliteRuns, name: str = "run") -> Any:
+    def writers_at_end(self) -> list[str]:
+        """Return the token of who appended the newest entry; nothing if there is no run."""
+        with self.file() as connection:
+            return [writer for (writer,) in connection.execute("SELECT writer FROM run")]
+
+    def state(self) -> Any:
+        """Return what `bring_back` takes; all that there is of the run that has one entry."""
+        with self.file() as connection:
+            return connection.execute("SELECT * FROM entry").fetchall()
+
+    def bring_back(self, state: Any) -> None:
+        with self.file() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("DELETE FROM entry")
+            connection.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", state)
+            connection.execute("UPDATE run SET entries = 1, cursor = ?", (state[0][2],))
+            connection.execute("COMMIT")
+
+    def quiet(self) -> Any:
+        """Have the store tell nothing."""
+        return mock.patch.object(sqlite._Watch, "_has_told", return_value=False)
+
+    def await_watch(self, runs: Runs) -> None:
+        """Wait until the store is watched."""
+        watch: Any = runs._process()._watch
+        until(lambda: not watch._is_resting)
+
+    def await_told(self, process: _process.Process) -> None:
+        """Wait until all that is in the store has been told."""
+        with self.file() as connection:
+            ((seq,),) = connection.execute("SELECT max(seq) FROM entry")
+        watch: Any = process._watch
+        until(lambda: watch._seq >= seq)
+
+    def follow_first(self, runs: Runs, name: str = "run") -> Any:
         """Return a follower that had token 1; its feed knows where the run ends."""
         follower = runs.run(name).follow()
         self.assertEqual(next(follower), tokens(1, run=name))
@@ -176,15 +228,14 @@ class Case(unittest.TestCase):
             import os, sys, threading, time
             from axon_events import *
             from axon_events.runs import *
-            from axon_events.runs.sqlite import SqliteRuns
-            runs = SqliteRuns(sys.argv[1], lease=float(sys.argv[2]))
             def token(index): return StepToken("Summarise", "", index, 0)
         """
+        codes = (head, self.CODE, code)
         process = subprocess.Popen(
             [
                 *(sys.executable, "-W", "error", "-c"),
-                textwrap.dedent(head) + textwrap.dedent(code),
-                *(str(self.path), str(LEASE), *arguments),
+                "".join(map(textwrap.dedent, codes)),
+                *(self.address(), str(LEASE), *arguments),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -207,24 +258,24 @@ class Case(unittest.TestCase):
 
 class Constructing(Case):
     def test_the_arguments(self) -> None:
-        make: Any = SqliteRuns
+        make = self.make
         bad: Any
         for name in ("ttl", "lease", "timeout"):
             text = f"{name} must be an int or a float, got str"
-            self.assert_refused(TypeError, text, partial(make, "x", **{name: "1"}))
+            self.assert_refused(TypeError, text, partial(make, **{name: "1"}))
             for bad in (0, -1, float("nan"), float("inf")):
                 text = f"{name} must be above 0, in seconds, got {bad}"
-                self.assert_refused(ValueError, text, partial(make, "x", **{name: bad}))
+                self.assert_refused(ValueError, text, partial(make, **{name: bad}))
         for name in ("max_events", "max_bytes", "max_pending_bytes"):
             with self.assertRaises(ValueError):
-                make("x", **{name: 0})
+                make(**{name: 0})
             with self.assertRaises(TypeError):
-                make("x", **{name: "1"})
+                make(**{name: "1"})
         self.assert_refused(
             ValueError,
             "lease must be at most ttl, got 2 and 1: a run that is written has to outlive the time"
             " between two heartbeats",
-            lambda: SqliteRuns("x", ttl=1, lease=2),
+            partial(make, ttl=1, lease=2),
         )
 
     def test_nothing_is_opened_or_started_before_the_first_use(self) -> None:
@@ -233,10 +284,10 @@ class Constructing(Case):
         runs.run("run")
         runs.disconnect()
         self.assertEqual(threading.active_count(), before)
-        self.assertFalse(self.path.exists())
+        self.assertTrue(self.is_untouched())
         runs.close()
         runs.close()
-        self.assertFalse(self.path.exists())
+        self.assertTrue(self.is_untouched())
 
     def test_nothing_is_copied_or_pickled(self) -> None:
         runs = self.open()
@@ -414,7 +465,7 @@ class Writing(Case):
             with self.assertRaises(StoreUnavailable):
                 run(writer.aflush(0.1))
             until(lambda: writer._process.trouble_of_writes)
-            with self.assertRaisesRegex(StoreUnavailable, "database is locked"):
+            with self.assertRaisesRegex(StoreUnavailable, self.LOCKED):
                 writer.flush(0)
             with self.assertRaises(TypeError):
                 writer.flush("1")  # type: ignore[arg-type]
@@ -498,6 +549,25 @@ class Writing(Case):
             self.assert_refused(StoreUnavailable, text, writer.append, token(2))
         with mock.patch.object(store, "read", side_effect=sqlite3.DatabaseError("malformed")):
             self.assert_refused(StoreUnavailable, text, runs.create, "other")
+
+    def test_a_failure_of_one_run_is_that_of_no_other(self) -> None:
+        runs = self.open()
+        first, second = runs.create("first"), runs.create("second")
+        append = runs._process().store.append
+
+        def failing(appends: Sequence[Any]) -> Any:
+            return [
+                ValueError("no stream") if each.run == "first" else append([each])[0]
+                for each in appends
+            ]
+
+        with mock.patch.object(runs._process().store, "append", failing):
+            first.append(token(1))
+            second.append(token(1))
+            text = "the store has failed: ValueError: no stream"
+            self.assert_refused(StoreUnavailable, text, first.flush)
+            second.close()
+        self.assertEqual(self.texts("second"), [to_json(token(1)), "closed"])
 
     def test_closing_the_runs_flushes(self) -> None:
         runs = self.open()
@@ -684,7 +754,7 @@ class OneWriter(Case):
             self.assertEqual(list(follower), [])
         with (
             mock.patch.object(_process.Process, "_sweep"),
-            mock.patch.object(sqlite._Watch, "_has_told", return_value=False),
+            self.quiet(),
         ):
             second, _ = self.open().resume("run")
             self.assertFalse(runs.run("run").follow("run:1").has_all)
@@ -702,8 +772,7 @@ class OneWriter(Case):
 
         def watching(appends: Sequence[Any]) -> Any:
             answers = append(appends)
-            with self.file() as connection:
-                ends.extend(connection.execute("SELECT writer FROM run"))
+            ends.extend(self.writers_at_end())
             return answers
 
         with (
@@ -714,7 +783,7 @@ class OneWriter(Case):
             self.forget("run")
             second.append(token(4))
             second.flush()
-        self.assertEqual({*ends}, {(second._token,)})
+        self.assertEqual({*ends}, {second._token})
         first.append(token(4))
         self.assert_fenced(first)
 
@@ -1000,17 +1069,11 @@ class LosingStore(Case):
         writer = self.open(max_events=2).create("run")
         writer.append(token(1))
         writer.flush()
-        with self.file() as connection:
-            old = connection.execute("SELECT * FROM entry").fetchall()
+        old = self.state()
         for index in range(2, 6):
             writer.append(token(index))
             writer.flush()
-        with self.file() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("DELETE FROM entry")
-            connection.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", old)
-            connection.execute("UPDATE run SET entries = 1, cursor = ?", (old[0][2],))
-            connection.execute("COMMIT")
+        self.bring_back(old)
         until(lambda: len(self.texts()) == 2)
         self.assertEqual(self.open().run("run").events(), [token(4), token(5)])
 
@@ -1069,7 +1132,7 @@ class LosingStore(Case):
                         second.append(token(index, "another"))
                     second.flush()
                     if not is_told:
-                        self.await_seq(runs)
+                        self.await_told(runs._process())
                     second.append(token(6))
                     second.flush()
                 with self.assertRaises(RunLost):
@@ -1084,7 +1147,7 @@ class LosingStore(Case):
             mock.patch.object(_feed, "PAGE_BYTES", 1),
             mock.patch.object(_process, "PAGE_BYTES", 1),
             mock.patch.object(_process.Process, "_sweep"),
-            mock.patch.object(sqlite._Watch, "_has_told", return_value=False),
+            self.quiet(),
         ):
             first = self.open().create("run")
             for index in range(1, 5):
@@ -1128,13 +1191,6 @@ class LosingStore(Case):
             writer.append(token(5))
             self.assertEqual(waiting[1].result(PATIENCE), tokens(1, 5))
             self.assertIsNone(feed.failure)
-
-    def await_seq(self, runs: SqliteRuns) -> None:
-        """Wait until all that is in the file has been told."""
-        with self.file() as connection:
-            ((seq,),) = connection.execute("SELECT max(seq) FROM entry")
-        watch: Any = runs._process()._watch
-        until(lambda: watch._seq >= seq)
 
 
 class Reading(Case):
@@ -1253,7 +1309,7 @@ class Following(Case):
 
     @needs.asyncio_run
     def test_many_in_a_loop(self) -> None:
-        async def follow(runs: SqliteRuns, id: str) -> bytes:
+        async def follow(runs: Runs, id: str) -> bytes:
             return b"".join(await listed(await runs.run("run").afollow(id, wait=PATIENCE)))
 
         async def main() -> None:
@@ -1329,7 +1385,7 @@ class Following(Case):
 
         run(main())
 
-    def await_followers(self, runs: SqliteRuns, *names: str) -> None:
+    def await_followers(self, runs: Runs, *names: str) -> None:
         """Wait until somebody waits for each of these runs."""
         feeds = runs._process()._feeds
         for name in names:
@@ -1482,10 +1538,6 @@ class Following(Case):
 class NothingIsMissed(Case):
     """Whatever happens between a read and a wait, and whatever the store does not tell."""
 
-    def quiet(self) -> Any:
-        """Have the store tell nothing."""
-        return mock.patch.object(sqlite._Watch, "_has_told", return_value=False)
-
     def test_the_sweep_finds_what_was_not_told(self) -> None:
         writer = self.open().create("run")
         writer.append(token(1))
@@ -1507,8 +1559,7 @@ class NothingIsMissed(Case):
         with self.open().create("other") as writer:
             writer.append(token(1))
         other = runs.run("other").follow()
-        watch: Any = runs._process()._watch
-        until(lambda: not watch._is_resting)
+        self.await_watch(runs)
         with self.quiet():
             found = background(lambda: runs.run("run").follow(wait=PATIENCE))
             feeds = runs._process()._feeds
@@ -1548,8 +1599,7 @@ class NothingIsMissed(Case):
                     writer.append(token(late.pop()))
                     writer.flush()
                     # It is told while the follower has not yet what it read.
-                    told = process._watch
-                    until(lambda: told._seq >= 3)
+                    self.await_told(process)
                 return page
 
             with mock.patch.object(_process.Process, "read", reading):
@@ -1609,7 +1659,7 @@ class NothingIsMissed(Case):
         with (
             mock.patch.object(_process.Process, "_sweep"),
             mock.patch.object(runs._process()._watch, "_on_entries", tell),
-            mock.patch.object(sqlite, "_POLL_SECONDS", 0.1),
+            mock.patch.object(*self.POLL, 0.1),
         ):
             got = b""
             for index in range(2, 40):
@@ -1860,10 +1910,8 @@ class Trouble(Case):
         runs = self.open(lease=SHORT, timeout=0.1)
         follower = runs.run("run").follow()
         self.assertEqual(next(follower), tokens(1))
-        with self.locked():
-            self.assert_refused(
-                StoreUnavailable, "the file does not answer: database is locked", next, follower
-            )
+        with self.locked(), self.assertRaisesRegex(StoreUnavailable, self.LOCKED):
+            next(follower)
         until(lambda: runs._process().trouble is None)
         writer.append(token(2))
         self.assertEqual(next(follower), tokens(1, 2))
@@ -1931,7 +1979,7 @@ class Trouble(Case):
 
         with (
             mock.patch.object(process, "_read_on", failing),
-            mock.patch.object(sqlite._Watch, "_has_told", return_value=False),
+            self.quiet(),
         ):
             writer.append(token(2))
             self.assertEqual(next(follower), tokens(1, 2))
@@ -1993,7 +2041,7 @@ class Processes(Case):
         all_names = [[f"w{w}n{n}" for n in range(names)] for w in range(writers)]
         processes = [self.process(code, ",".join(each), str(count)) for each in all_names]
 
-        async def follow(runs: SqliteRuns, name: str) -> None:
+        async def follow(runs: Runs, name: str) -> None:
             got = await listed(await runs.run(name).afollow(wait=PATIENCE))
             end = frame(f"{name}:{count}.1", END)
             self.assertEqual(b"".join(got), tokens(count, run=name) + end)

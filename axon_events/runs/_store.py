@@ -20,7 +20,6 @@ from ..replay import (
     CursorExpired,
     CursorUnknown,
     RunUnknown,
-    StoreUnavailable,
     _shown,
 )
 

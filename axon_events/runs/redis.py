@@ -24,6 +24,7 @@ from typing import Any, Final, Protocol
 
 from ..replay import StoreUnavailable
 from ._core import Runs
+from ._fork import Calls
 from ._store import (
     CLOSED,
     DELETED,
@@ -154,8 +155,8 @@ return table.concat({id, token, age, lease}, ' ')
 )
 
 # The id that the entries begin with, and the size of their texts. It returns a text of lines: the
-# id and the token at the end, the first id that is kept, and of each entry the id, `p`, the token
-# and the text, which has no line break.
+# id and the token at the end, the first id that is kept, and of each entry the id, `p`, `w` and the
+# text, which has no line break.
 _READ: Final = (
     _NEWEST
     + """
@@ -174,7 +175,7 @@ repeat
         local text = of.d or of.e
         lines[#lines + 1] = entries[i][1]
         lines[#lines + 1] = of.p or ''
-        lines[#lines + 1] = string.sub(of.w or '', 1, -5)
+        lines[#lines + 1] = of.w or ''
         lines[#lines + 1] = text
         seen = seen + 1
         if seen > 1 then
@@ -205,7 +206,7 @@ local lines = {}
 for _, entry in ipairs(redis.call('XREVRANGE', key, '+', '-', 'COUNT', 8)) do
     local of = fields_of(entry)
     table.insert(lines, 1, of.d or of.e)
-    table.insert(lines, 1, string.sub(of.w or '', 1, -5))
+    table.insert(lines, 1, of.w or '')
     table.insert(lines, 1, of.p or '')
     table.insert(lines, 1, entry[1])
     if of.d then
@@ -216,27 +217,28 @@ return table.concat(lines, '\\n')
 """
 )
 
-# The names of the classes of errors that pass: of a client, or the base of one of these. So no
-# client has to be imported. A client without a reachable node has only RedisClusterException.
+# The names of the classes of errors that stay: what a server answers, and what a client refuses to
+# send. Whatever else goes wrong in a client passes: its connections, which a client of a cluster
+# also closes while other threads use them. Names, so that no client has to be imported.
+_STAYING: Final = frozenset({"DataError", "ResponseError", "TypeError"})
+
+# The names of those among these that pass.
 _PASSING: Final = frozenset(
     {
         "AskError",  # MovedError too
         "BusyLoadingError",
-        "ClusterError",  # ClusterDownError and MasterDownError too
-        "ConnectionError",
-        "MaxConnectionsError",
+        "ClusterDownError",  # MasterDownError too
         "OutOfMemoryError",
         "ReadOnlyError",
-        "RedisClusterException",
-        "TimeoutError",
         "TryAgainError",
     }
 )
 
 # How the text of another error begins that passes; Redis 6.2 puts the line of the script before it.
-_PASSING_CODE: Final = re.compile(
+_PASSING_TEXT: Final = re.compile(
     r"(?:@user_script: \d+: -)?"
-    r"(?:BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN|UNBLOCKED) "
+    r"(?:BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN) "
+    r"|max number of clients reached"
 )
 
 
@@ -244,16 +246,10 @@ class _Client(Protocol):
     """What is called of a client; its replies are bytes or str, as it was told."""
 
     @abstractmethod
-    def eval(self, *args: Any, **kwargs: Any) -> Any: ...
-
-    @abstractmethod
     def execute_command(self, *args: Any, **kwargs: Any) -> Any: ...
 
     @abstractmethod
     def pipeline(self, *args: Any, **kwargs: Any) -> Any: ...
-
-    @abstractmethod
-    def publish(self, *args: Any, **kwargs: Any) -> Any: ...
 
     @abstractmethod
     def pubsub(self, *args: Any, **kwargs: Any) -> Any: ...
@@ -400,7 +396,7 @@ class _Store:
     def _one(self, script: str, run: str, *arguments: str | int) -> str | None:
         """Evaluate a script for a run, and return what it returns."""
         with _translated():
-            reply = self._client.eval(script, 1, self.key(run), *arguments)
+            reply = self._client.execute_command("EVAL", script, 1, self.key(run), *arguments)
         return None if reply is None else _text(reply)
 
     def _each(self, script: str, calls: Sequence[tuple[str, Sequence[str | int]]]) -> "list[Any]":
@@ -408,7 +404,7 @@ class _Store:
         with _translated():
             pipeline = self._client.pipeline(transaction=False)
             for run, arguments in calls:
-                pipeline.eval(script, 1, self.key(run), *arguments)
+                pipeline.execute_command("EVAL", script, 1, self.key(run), *arguments)
             replies = pipeline.execute(raise_on_error=False)
         return [
             _translation(reply)
@@ -449,28 +445,17 @@ class _Watch:
     def wait(self, timeout: float) -> None:
         end = time.monotonic() + timeout
         try:
-            with _translated():
-                while not self._has_told(end) and time.monotonic() < end:
-                    pass
+            while not self._has_told(end) and time.monotonic() < end:
+                pass
         except BaseException:
             self.close()
             raise
 
     def _has_told(self, end: float) -> bool:
         """Wait for a moment, and return whether there were news, which are told then."""
-        self._subscribe()
-        now = time.monotonic()
-        if now >= self._echo_at:
-            self._echo_at = now + _ECHO_SECONDS
-            self._waits_since = self._waits_since or now
-            self._client.publish(self._own, "")
-        left = min(end - time.monotonic(), _TICK_SECONDS)
-        message = self._pubsub.get_message(timeout=max(left, 0.0))
+        with _translated():
+            message = self._next(end)
         if message is None:
-            now = time.monotonic()
-            if self._waits_since is not None and now - self._waits_since > _SILENCE_SECONDS:
-                self.close()
-                return True
             return False
         channel = _text(message["channel"])
         if channel == self._own:
@@ -483,6 +468,23 @@ class _Watch:
             lines = _text(message["data"])
             self._on_entries(run, _told(lines.split("\n")) if lines else ())
         return True
+
+    def _next(self, end: float) -> Any:
+        """Wait for a moment, and return the next message; None if there is none."""
+        self._subscribe()
+        now = time.monotonic()
+        if now >= self._echo_at:
+            self._echo_at = now + _ECHO_SECONDS
+            self._waits_since = self._waits_since or now
+            self._client.execute_command("PUBLISH", self._own, "")
+        left = min(end - time.monotonic(), _TICK_SECONDS)
+        message = self._pubsub.get_message(timeout=max(left, 0.0))
+        # Looked at only when there is nothing more to be received.
+        if message is None and self._waits_since is not None:
+            silence = time.monotonic() - self._waits_since
+            if silence > _SILENCE_SECONDS:
+                self.close()
+        return message
 
     def _subscribe(self) -> None:
         """Subscribe to what is to be watched, and not to what is not any more."""
@@ -509,11 +511,16 @@ class _Watch:
             pubsub.close()
 
 
+# The pool of a client has locks. A call that does not end is not waited for: it is in the network.
+_calls: Final = Calls(1.0)
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Raise StoreUnavailable for what passes."""
+    """Note that the client is called, and raise StoreUnavailable for what passes."""
     try:
-        yield
+        with _calls:
+            yield
     except Exception as error:
         translation = _translation(error)
         if translation is error:
@@ -524,7 +531,8 @@ def _translated() -> Iterator[None]:
 def _translation(error: Exception) -> Exception:
     """Return a StoreUnavailable for an error of the client that passes, else that error."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    if names.isdisjoint(_PASSING) and not _PASSING_CODE.match(str(error)):
+    passes = names.isdisjoint(_STAYING) or not names.isdisjoint(_PASSING)
+    if not passes and not _PASSING_TEXT.match(str(error)):
         return error
     return StoreUnavailable(f"the server does not answer: {type(error).__name__}: {error}")
 
@@ -551,16 +559,25 @@ def _before(cursor: Cursor) -> Cursor:
     return (token, since - 1) if since else (token - 1, 0)
 
 
-def _entry(id: str, before: str, token: str, text: str) -> Entry:
+def _entry(id: str, before: str, writer: str, text: str) -> Entry:
     cursor = _cursor(id)
-    return Entry(cursor, _cursor(before) if before else _before(cursor), text, token)
+    return Entry(cursor, _cursor(before) if before else _before(cursor), text, writer)
 
 
 def _entries(lines: Sequence[str]) -> list[Entry]:
-    return list(map(_entry, lines[::4], lines[1::4], lines[2::4], lines[3::4]))
+    """Return the entries that a script has returned."""
+    entries: list[Entry] = []
+    w = ""
+    for index in range(len(lines) - 4, -1, -4):
+        id, before, own, text = lines[index : index + 4]
+        w = own or w  # that of the last entry of its append
+        entries.append(_entry(id, before, w[:-4], text))
+    entries.reverse()
+    return entries
 
 
 def _told(lines: Sequence[str]) -> list[Entry]:
+    """Return the entries of a message."""
     return [
         _entry(id, before, "", text)
         for id, before, text in zip(lines[::3], lines[1::3], lines[2::3], strict=True)

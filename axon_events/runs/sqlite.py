@@ -17,11 +17,12 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from ..replay import StoreUnavailable
 from ._core import Runs
+from ._fork import Calls
 from ._store import (
     CLOSED,
     DELETED,
@@ -151,51 +152,6 @@ class _Run(NamedTuple):
         return abs(time.time() - self.beat)
 
 
-class _Calls:
-    """Counts the calls of SQLite in this process, so that a fork waits for them; entered by each.
-
-    A fork copies SQLite's locks as they are, and its notes of the locks on files, which the child
-    does not hold. So a fork happens only while no call is in progress and no connection is open:
-    otherwise what the child opens would wait for ever, or damage the file.
-    """
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._count = 0
-        self._is_forking = False
-        self.stores: weakref.WeakSet[_Store] = weakref.WeakSet()
-        with suppress(AttributeError):  # where there is no fork
-            os.register_at_fork(
-                before=self._begin_fork,
-                after_in_parent=self._end_fork,
-                after_in_child=self._end_fork,
-            )
-
-    def __enter__(self) -> None:
-        with self._condition:
-            while self._is_forking:
-                self._condition.wait()
-            self._count += 1
-
-    def __exit__(self, *exc_info: object) -> None:
-        with self._condition:
-            self._count -= 1
-            self._condition.notify_all()
-
-    def _begin_fork(self) -> None:
-        self._condition.acquire()
-        self._is_forking = True
-        while self._count:
-            self._condition.wait()
-        for store in self.stores:
-            store.disconnect()
-
-    def _end_fork(self) -> None:
-        self._is_forking = False
-        self._condition.notify_all()
-        self._condition.release()
-
-
 class _Store:
     """The file; see `Store`. A connection is made when none is free; one call uses it at a time.
 
@@ -212,7 +168,7 @@ class _Store:
         self._watches: list[_Watch] = []
         self._purge_at = 0.0
         with _calls:
-            _calls.stores.add(self)
+            _stores.add(self)
 
     def connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -508,7 +464,17 @@ class _Watch:
             self._version = -1  # the number is the connection's own
 
 
-_calls: Final = _Calls()
+# SQLite notes which files it has locked, and a child does not have these locks. So a fork happens
+# while no connection is open: else whatever the child opens waits for ever, or spoils the file.
+_stores: Final[weakref.WeakSet[_Store]] = weakref.WeakSet()
+
+
+def _disconnect() -> None:
+    for store in _stores:
+        store.disconnect()
+
+
+_calls: Final = Calls(None, _disconnect)
 
 
 @contextmanager

@@ -6,9 +6,10 @@
 
 Processes write and follow the runs of a store, and they, the store or the connections to it fail in
 one scenario after the other. What each follower got is compared with what its writer has written:
-there is no hole, no copy, and nobody waits for ever. The gate installs a client of Redis into an
-environment of its own, from requirements.txt. It needs redis-server, and Python 3.11 or 3.12. In
-short it takes some three minutes; with `--full`, which is for by hand, it takes half an hour.
+there is no hole, no copy, and nobody waits for ever. Then each client of Redis is tried, by
+clients.py. The gate installs the clients into environments of their own, from the lists here. It
+needs redis-server, and Python 3.11 or 3.12. In short it takes some three minutes; with `--full`,
+which is for by hand, it takes half an hour.
 """
 
 import os
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from ... import ROOT
 from ..environment import installed
-from . import trials
+from . import clients, trials
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -27,16 +28,17 @@ FOLDER = Path(__file__).resolve().parent
 def main() -> int:
     """Install the client, and try the scenarios; return 0 if all is well."""
     arguments = sys.argv[1:]
-    if trials.parsed(arguments, __doc__ or "").store == "sqlite":
+    options = trials.parsed(arguments, __doc__ or "")
+    if options.store == "sqlite":
         return trials.main(arguments)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            python = installed(os.path.join(folder, "venv"), FOLDER / "requirements.txt")
+            python = installed(os.path.join(folder, "venv"), FOLDER / "redis8.txt")
             command = [python, "-W", "error", "-m", f"{__package__}.trials", *arguments]
             subprocess.run(command, cwd=ROOT, check=True)
         except subprocess.CalledProcessError:  # which has printed why
             return 1
-    return 0
+    return 0 if options.only else clients.check()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 # Copyright (c) 2026 the axon_events authors
 """Try the scenarios: `python -m tests.gates.runs.trials`, with the arguments of the gate.
 
-The interpreter must have the client of Redis that requirements.txt names, unless `--store sqlite`
+The interpreter must have the client of Redis that redis8.txt names, unless `--store sqlite`
 is given: the gate makes one that has.
 """
 
@@ -85,7 +85,7 @@ def parsed(arguments: list[str], description: str) -> argparse.Namespace:
     names = sorted({trial.name for trial in trials()})
     parser = argparse.ArgumentParser(prog="python -m tests.gates.runs", description=description)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", default=names)
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", default=())
     parser.add_argument("--store", choices=("sqlite", "redis"), help="(both)")
     parser.add_argument("--full", action="store_true", help="as large as it is meant; by hand")
     return parser.parse_args(arguments)
@@ -97,7 +97,7 @@ def main(arguments: list[str]) -> int:
     chosen = [
         trial
         for trial in trials()
-        if trial.name in options.only and options.store in (None, trial.store)
+        if (not options.only or trial.name in options.only) and options.store in (None, trial.store)
     ]
     bad: list[tuple[Trial, Figures]] = []
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
