@@ -23,6 +23,7 @@ class Relay:
     def __init__(self, targets: Sequence[int]) -> None:
         self.targets = targets
         self.port = 0
+        self.connections = 0  # that it has accepted
         self.swallowed = 0
         self._random = random.Random(0)
         self._connections: set[_Connection] = set()
@@ -91,6 +92,7 @@ class Relay:
         await asyncio.gather(*rest, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         # Nobody may listen there any more.
         with suppress(OSError):
             target = self._random.choice(self.targets)

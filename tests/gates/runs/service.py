@@ -44,7 +44,7 @@ def worker(plan: dict[str, Any], log: Log) -> None:
     """Serve the runs of a store, and produce some."""
     runs = opened(plan["store"])
     answer = web.wsgi(
-        lambda environ: runs.run(environ["PATH_INFO"].rpartition("/")[2]), retry_ms=100
+        lambda environ: runs.run(environ["PATH_INFO"].rpartition("/")[2]), retry_ms=100, wait=30.0
     )
 
     def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -82,7 +82,7 @@ class Client:
     def read(self) -> None:
         text = "None"
         try:
-            reading = events(f"{self._url}/{self._run}", timeout=10)
+            reading = events(f"{self._url}/{self._run}", timeout=60)
             for event in reading:
                 self._log.note("got", self._name, [digest(reading.last_event_id, event)])
             end = "whole"
