@@ -50,6 +50,7 @@ class Figures:
     hangs: int = 0
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)  # that followers got
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -83,6 +84,8 @@ def judge(
                 figures.failures.append(f"{name}: {frame} came again")
             next_number = max(next_number, (number or 0) + 1)
         figures.ends[follower.end] += 1
+        if follower.end not in ("whole", "closed", ""):
+            figures.errors.append(f"{name} after {next_number} events: {follower.text}")
         if not follower.end:
             figures.hangs += 1
             figures.failures.append(f"{name} of {follower.run} hangs after {next_number} events")

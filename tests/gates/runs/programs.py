@@ -119,7 +119,11 @@ class Writing:
             mark=self._plan.get("mark", ""),
             size=self._plan.get("size", 20),
         )
-        return await self._runs.acreate(self._run), events
+        writer = await self._runs.acreate(self._run)
+        self._log.note("created", self._run)
+        while not os.path.exists(self._plan.get("after", "/")):
+            await asyncio.sleep(0.005)
+        return writer, events
 
     async def _append(self, writer: RunWriter, events: Iterable[Event]) -> None:
         begun = time.monotonic()

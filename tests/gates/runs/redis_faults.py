@@ -3,8 +3,9 @@
 """What may happen to a Redis server, to what it keeps, and to the connections to it."""
 
 import random
+import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -303,7 +304,77 @@ def _refused(stage: RedisStage, setting: str, value: int) -> Figures:
     return whole(stage)
 
 
+def evicted(stage: RedisStage) -> Figures:
+    """Where the server evicts runs, which it must not, followers get RunLost or all; no hole."""
+    stage.begin(size=2000)
+    used = int(stage.server.command("INFO", "memory").split("used_memory:")[1].split()[0])
+    stage.server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    stage.server.command("CONFIG", "SET", "maxmemory", used + 2**19)
+    time.sleep(stage.of(3, 30))
+    stage.server.command("CONFIG", "SET", "maxmemory", 0)
+    count = int(stage.server.command("INFO", "stats").split("evicted_keys:")[1].split()[0])
+    if not count:
+        stage.failures.append("expected that runs are evicted, got none")
+    stage.notes.append(f"{count} evicted")
+    figures = stage.end(are_kept=False)
+    if not set(figures.ends) <= {"whole", "RunLost"}:
+        figures.failures.append(f"expected whole or RunLost, got {dict(figures.ends)}")
+    return figures
+
+
+def storm(stage: RedisStage) -> Figures:
+    """Whatever of all that happens in which order, as long as writers live: all are whole."""
+    seed = random.SystemRandom().randrange(2**32)
+    stage.notes.append(f"seed {seed}")
+    rng = random.Random(seed)
+    options = {"timeout": 30.0, "socket_timeout": 1.0}
+    writers = stage.begin(tokens=stage.of(160, 2400), options=options)
+
+    def pause() -> None:
+        with stage.server.paused():
+            time.sleep(rng.uniform(0, 2))
+
+    def restart() -> None:
+        stage.server.kill()
+        time.sleep(rng.uniform(0, 1))
+        stage.server.restart()
+
+    def stop_writer() -> None:
+        writer = rng.choice(writers)
+        writer.signal(signal.SIGSTOP)
+        time.sleep(rng.uniform(0, LEASE / 2))
+        writer.signal(signal.SIGCONT)
+
+    def replace_follower() -> None:
+        number = rng.randrange(len(followers))
+        followers[number].kill()
+        followers[number] = stage.follow_instead(followers[number])
+
+    followers = list(stage.followers)
+    faults: list[Callable[[], object]] = [
+        lambda: stage.relay.cut(rng.randrange(1, 10)),
+        stage.relay.cut,
+        stage.relay.silence_subscriptions,
+        lambda: stage.relay.swallow(rng.randrange(1, 10), _APPEND_MARK),
+        lambda: stage.server.command("FLUSHALL"),
+        lambda: stage.server.command("DEL", f"axon:{rng.choice(stage.names(12))}"),
+        pause,
+        restart,
+        stop_writer,
+        replace_follower,
+    ]
+    end = time.monotonic() + stage.of(7, 115)
+    count = 0
+    while time.monotonic() < end:
+        rng.choice(faults)()
+        count += 1
+        time.sleep(rng.uniform(0, 1))
+    stage.notes.append(f"{count} faults")
+    return whole(stage)
+
+
 SCENARIOS = (
+    storm,
     connections_killed,
     sockets_cut,
     server_paused,
@@ -323,4 +394,5 @@ SCENARIOS = (
     replies_lost,
     out_of_memory,
     no_replicas,
+    evicted,
 )

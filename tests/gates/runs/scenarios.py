@@ -7,6 +7,7 @@ Each scenario is a function; the first line of its docstring is its promise.
 
 import random
 import signal
+import sqlite3
 import time
 from collections.abc import Collection
 from contextlib import closing
@@ -46,6 +47,7 @@ def whole(stage: Stage) -> Figures:
     figures = stage.end()
     if figures.ends["whole"] != figures.followers:
         figures.failures.append(f"expected all followers to be whole, got {dict(figures.ends)}")
+        figures.failures += figures.errors
     return figures
 
 
@@ -149,8 +151,12 @@ def limits(stage: Stage) -> Figures:
 def two_creators(stage: Stage) -> Figures:
     """Of two writers that create a run at once one is told RunExists, and nothing of it enters."""
     runs = stage.names(stage.of(20, 60))
-    writers = [stage.write(runs, mark=mark, pace=0.02) for mark in ("one", "two")]
+    go = stage.folder / "go"
+    writers = [stage.write(runs, mark=mark, pace=0.02, after=str(go)) for mark in ("one", "two")]
     stage.follow(runs, 3)
+    for writer in writers:
+        until(lambda: len(writer.noted("created")) == len(runs), "writers of all runs")  # noqa: B023
+    go.touch()
     figures = whole(stage)
     told = [each.was_told("RunExists") for each in writers]
     if told[0] & told[1] or told[0] | told[1] != set(runs):
@@ -201,7 +207,13 @@ def killed_in_a_commit(stage: Stage) -> Figures:
         until(lambda: writer.noted("stored"), "the first event that is stored")  # noqa: B023
         time.sleep(rng.uniform(0, 0.3))
         writer.kill()
-    return stage.end()
+    figures = stage.end()
+    if "path" in stage.store:
+        with closing(sqlite3.connect(stage.store["path"])) as connection:
+            found = connection.execute("PRAGMA integrity_check").fetchall()
+        if found != [("ok",)]:
+            figures.failures.append(f"the file is not sound: {found}")
+    return figures
 
 
 def forked(stage: Stage) -> Figures:

@@ -137,7 +137,7 @@ class Stage:
     def start(self, program: str, module: str = "programs", **plan: Any) -> Process:
         """Start a program; `options` of the plan are those of the store's class."""
         self._count += 1
-        store = {**self.store, **plan.pop("options", {})}
+        store = {**self.store, **plan.get("options", {})}
         return Process(self.folder, self._count, module, program, {"store": store, **plan})
 
     def write(self, runs: Sequence[str], **plan: Any) -> Process:
@@ -164,12 +164,16 @@ class Stage:
     def follow_instead(self, killed: Process) -> Process:
         """Have the clients of a process that was killed come again elsewhere, with their ids."""
         runs = {mine["name"]: mine["run"] for mine in killed.plan["followers"]}
-        followers = [
-            {"name": name, "run": follower.run, "id": (follower.frames or [("", 0)])[-1][0]}
-            for name, follower in followers_of(killed.lines, runs).items()
-            if not follower.end
-        ]
-        return self._follow(followers, {})
+        found = followers_of(killed.lines, runs)
+        followers: list[dict[str, Any]] = []
+        for mine in killed.plan["followers"]:
+            follower = found[mine["name"]]
+            if not follower.end:
+                id = follower.frames[-1][0] if follower.frames else mine.get("id", "")
+                followers.append({**mine, "id": id})
+        kept = ("options", "leaving", "pause", "again")
+        plan = {key: killed.plan[key] for key in kept if key in killed.plan}
+        return self._follow(followers, plan)
 
     @staticmethod
     def names_of(following: Process) -> list[str]:
