@@ -729,6 +729,19 @@ class OneWriter(Case):
         second.close()
         self.assertEqual(self.texts(), [to_json(START), "taken over", "closed"])
 
+    def test_ends_of_the_same_number_are_told_apart_by_their_writer(self) -> None:
+        first = self.open().create("run")
+        first.append(token(1))
+        first.append(START)  # 1.1, as the take-over
+        first.flush()
+        with mock.patch.object(first._process.store, "append", side_effect=StoreUnavailable("x")):
+            self.forget("run", 1)
+            second, _ = self.open().resume("run")
+            first.append(token(2))
+        self.assert_fenced(first)
+        second.close()
+        self.assertEqual(self.texts(), [to_json(token(1)), "taken over", "closed"])
+
     def test_a_run_that_was_closed_is_resumed(self) -> None:
         with self.open().create("run") as first:
             first.append(token(1))
@@ -1099,6 +1112,24 @@ class LosingStore(Case):
                     with self.assertRaises(RunLost):
                         next(follower)
                 writer.flush()
+
+    def test_what_was_lost_before_and_restored_does_not_count(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        runs = self.open(lease=15.0)
+        follower = self.follow_first(runs)
+        process = runs._process()
+        feed = process._feeds["run"]
+        until(lambda: not process._is_sweeping)
+        feed.lost_since = time.monotonic() - 100
+        feed.is_active = True  # it was restored, and has got entries since then
+        nowhere = _store.State(_store.NOWHERE, 0.0, 15.0)
+        with mock.patch.object(process.store, "look", return_value=[nowhere]):
+            process._sweep()
+            process._sweep()  # lost again, a moment ago
+        writer.append(token(2))
+        self.assertEqual(next(follower), tokens(1, 2))
 
     def test_followers_of_another_history_are_told(self) -> None:
         """The tail died with its writer, and another went on from what was left."""

@@ -510,6 +510,8 @@ class Process:
         # Before the look, so that what is appended after it counts as no loss.
         quiet = [(feed, feed.highest()) for feed in feeds if not feed.is_active]
         for feed in feeds:
+            if feed.is_active:
+                feed.lost_since = None  # what was lost is restored, since more has come
             feed.is_active = False
         try:
             states = self.store.look([feed.run for feed, _ in quiet]) if quiet else ()
