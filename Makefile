@@ -7,7 +7,7 @@ PYTHON ?= python3
 BENCH = build/bench-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 REFERENCE = cargo run --quiet --release --locked --manifest-path corpus/reference/Cargo.toml --
 
-.PHONY: help test test-all test-pyodide verify vendor corpus corpus-check lint types coverage bench bench-serving clean
+.PHONY: help test test-all test-pyodide verify vendor corpus corpus-check lint types coverage bench bench-serving pictures clean
 
 help: ## Print the tasks
 	@grep -E '^[a-z-]+:.* ##' Makefile | sed 's/:[^#]* ## /\t/' | expand -t 16
@@ -53,8 +53,8 @@ coverage: ## Run the tests and require every branch of the package
 	$(PYTHON) -m coverage combine
 	$(PYTHON) -m coverage report
 
-bench: $(BENCH)/installed ## Race the package against others, which get a venv of their own; prints Markdown
-	@$(BENCH)/bin/python -m benchmarks
+bench: $(BENCH)/installed ## Race the package against others, which get a venv of their own; prints Markdown; JSON=FILE also writes it there
+	@$(BENCH)/bin/python -m benchmarks $(if $(JSON),--json "$$JSON")
 
 bench-serving: $(BENCH)/installed ## Race servers of runs to many clients, likewise; needs Linux
 	@$(BENCH)/bin/python -m benchmarks.serving
@@ -63,6 +63,9 @@ $(BENCH)/installed: benchmarks/requirements.txt
 	@$(PYTHON) -m venv --clear $(BENCH)
 	@$(BENCH)/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
 	@touch $@
+
+pictures: ## Draw the pictures of the README; needs Chromium and chromedriver
+	$(PYTHON) -m tools.pictures
 
 clean: ## Remove what the other tasks left
 	rm -rf build dist .coverage .coverage.* .mypy_cache .ruff_cache corpus/reference/target \

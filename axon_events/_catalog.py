@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""The catalog: the seven events that tell a flow, and nothing else.
+"""The catalog: the seven events of a flow, and nothing else.
 
 Each variant is a frozen, slotted dataclass. Its fields are in the order of the wire. Constructing
 one validates it (`checked`), so an event that exists can always be written: each int is from 0 to
@@ -137,7 +137,7 @@ class StepComplete(FlowExecutionEvent):
     step_name: str
     step_index: int  # the step's position in the flow, from 0
     success: bool  # whether the step did what it was for
-    full_output: str  # all the text that the step put out
+    full_output: str  # all the text of the step
     tokens_input: int  # tokens that the step consumed
     tokens_output: int  # tokens that the step produced
     timestamp_ms: int  # when, in Unix milliseconds

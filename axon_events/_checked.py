@@ -2,11 +2,11 @@
 # Copyright (c) 2026 the axon_events authors
 """What a field may hold, and the functions that are generated from the fields of an event's class.
 
-`checked` generates the constructor, `reader` what the codec decodes with. Like
+`checked` generates the constructor, and `reader` the function that the codec decodes with. Like
 `dataclass` itself, they compose source text and execute it, once for each class. A flow makes an
-event for each token, so the constructor's time matters. The generated one takes less time, checks
-included, than the one of a frozen dataclass, which sets each field by `object.__setattr__` and
-checks nothing. It looks like this:
+event for each token, so the constructor's time matters. The generated one, checks included, takes
+less time than that of a frozen dataclass, which sets each field by `object.__setattr__` and checks
+nothing. It looks like this:
 
     def __init__(self, error: str, timestamp_ms: int) -> None:
         if not (type(error) is str and (error.isascii() or error.isprintable())):

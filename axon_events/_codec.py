@@ -160,7 +160,7 @@ def from_json(document: str | bytes | bytearray | memoryview) -> Event:
 
 
 def _text_of(document: object) -> str:
-    """Return a document as plain text; UnicodeError if UTF-8 does not read or cannot write it."""
+    """Return a document as plain text; UnicodeError for bad UTF-8 and for lone surrogates."""
     if isinstance(document, str):
         text = str.__str__(document)
         if not text.isascii():
@@ -202,8 +202,8 @@ def from_dict(data: Mapping[str, object]) -> Event:
     return event_of(data)
 
 
-# A token as `to_json` writes it: no escape stands in its step's name, none with hexadecimal digits
-# in its text, and integers have at most 19 digits, which are in range.
+# A token as `to_json` writes it, if its step's name has no escapes and its text no `\u` escapes.
+# Integers of at most 19 digits are all in range.
 _match_token: Final = re.compile(
     r'\{"kind":"step_token","step_name":"([^"\\\x00-\x1f]*)"'
     r',"content":"([^"\\\x00-\x1f]*(?:\\["\\/bfnrt][^"\\\x00-\x1f]*)*)"'
@@ -270,7 +270,7 @@ def _known_members(members: _Members, names: list[str]) -> _Members | None:
 
 
 def _is_plain(name: str, value: object) -> bool:
-    """Tell whether the reference is certain to take an unknown member."""
+    """Tell whether the reference is certain to accept an unknown member."""
     if not is_utf8(name):
         return False
     if type(value) is str:

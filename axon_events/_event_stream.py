@@ -18,7 +18,7 @@ MAX_FRAME_BYTES: Final = 16 * 2**20
 
 
 class Frame(NamedTuple):
-    """What a receiver is told of a frame: the event that the standard dispatches for it.
+    """A frame as the receiver gets it: the event that the standard dispatches for it.
 
     - `event`: its type, `message` if the frame named none.
     - `data`: the data lines, joined by LF.
@@ -49,14 +49,14 @@ _NOT_IN_AN_ID: Final = re.compile("[\\r\\n\\0\\ud800-\\udfff]")
 
 
 class Decoder:
-    """The bytes of an event stream to its frames, wherever between two bytes they are cut.
+    """Turns the bytes of an event stream into frames, wherever the bytes are cut.
 
     It does exactly what the standard says, in time linear in the bytes, and keeps no more than the
     bytes of one frame. It is for one thread at a time.
 
-    - `last_event_id`: the id to begin with, of a client that was here before; empty for none. As an
-      attribute, the id of the last frame that had one, also of a frame without data: what a client
-      sends as `Last-Event-ID`.
+    - `last_event_id`: the id to begin with, for a client that comes back; empty for none. As an
+      attribute, the id of the last frame that had one, even without data: what a client sends as
+      `Last-Event-ID`.
     - `max_frame_bytes`: how many bytes, from 1, may come after a blank line, or the start, before
       the next blank line.
     - `retry`: the reconnection time in milliseconds that the stream asked for last, or None.
@@ -95,7 +95,7 @@ class Decoder:
         """
         self._require_sound()
         if self._is_closed:
-            raise RuntimeError("the stream has been closed: reopen() first, and close() at last")
+            raise RuntimeError("the stream was closed: call reopen() before close()")
         self._connect()
 
     def _connect(self) -> None:
@@ -125,7 +125,7 @@ class Decoder:
         return list(self._frames(chunk))
 
     def close(self) -> None:
-        """End the stream, and say in `discarded` whether that cut off a frame; again, do nothing.
+        """End the stream, and set `discarded`. Calling it again does nothing.
 
         The unfinished frame is dropped: "Once the end of the file is reached, any pending data
         must be discarded." Raises FrameTooLarge if a frame was too large.
@@ -150,7 +150,7 @@ class Decoder:
         """
         self._require_sound()
         if self._is_closed:
-            raise RuntimeError("the stream has been closed: feed first, close() then")
+            raise RuntimeError("the stream was closed: call feed() before close()")
         if not isinstance(chunk, (bytes, bytearray, memoryview)):
             raise TypeError(f"feed takes bytes, got {type(chunk).__name__}")
         chunk = bytes(chunk)
@@ -165,9 +165,9 @@ class Decoder:
                 if frame_start == 0:
                     frame_start = 1  # the carriage return ended the frame before
         # Where the next line ends are. Each search goes on from the last hit, so that no byte is
-        # looked at again for each line.
+        # searched again for each line.
         lf = cr = -1
-        batch_end = 0  # up to here whole frames have been looked for
+        batch_end = 0  # whole frames were looked for up to here
         while True:
             if cr < pos:
                 cr = chunk.find(b"\r", pos)
@@ -196,7 +196,7 @@ class Decoder:
             if self._is_first_line:
                 line = self._without_bom(line)
                 self._is_first_line = False
-            frame_end = end + (line != b"")  # a blank line is no more of it
+            frame_end = end + (line != b"")  # which a blank line is not part of
             if frame_end - frame_start > self._max_frame_bytes:
                 self._fail(frame_start)
                 return
@@ -286,7 +286,7 @@ class Decoder:
 def _decoded(value: bytes | bytearray) -> str:
     """Return the text of a value, each bad sequence in it as one U+FFFD, as the standard has it.
 
-    To decode values gives what to decode the whole stream gives: a sequence that is good holds no
-    line end or colon, and a bad one ends before it.
+    Decoding each value gives the same as decoding the whole stream: a good sequence holds no line
+    end or colon, and a bad one ends before it.
     """
     return value.decode(errors="replace")

@@ -155,7 +155,7 @@ def step_overlap(checker: "StreamChecker", event: StepStart) -> str | None:
 def step_repeated(checker: "StreamChecker", event: StepStart) -> str | None:
     if (event.step_name, event.step_index) not in checker._seen:
         return None
-    return "another step_name or step_index, this step has been"
+    return "another step_name or step_index than that of an earlier step"
 
 
 @_rule(

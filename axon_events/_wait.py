@@ -50,7 +50,7 @@ class LoopWaiter:
 class ThreadWaiter:
     """One wait in a thread, which any thread can end, and a signal handler of this one.
 
-    It stands on a lock, since before Python 3.13 `SimpleQueue.get` waits for ever if its timeout
+    It waits on a lock, since before Python 3.13 `SimpleQueue.get` waits for ever if its timeout
     passes while a signal handler runs, or before the wait has begun.
     """
 
@@ -76,7 +76,7 @@ class ThreadWaiter:
 
 
 class Waiters:
-    """Who waits for the same thing: any number of threads, and of tasks of any number of loops."""
+    """All who wait for the same thing: any number of threads, and tasks in any number of loops."""
 
     __slots__ = ("_members",)
 

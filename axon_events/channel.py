@@ -14,8 +14,8 @@ queued. A receive that waits sets `waiter`, then looks again; a sender queues an
 
 Finalizers and signal handlers may run in the middle of any of this. So the lock is reentrant, a
 `send` inside another one of its thread is refused, and a receiver that is closed or goes takes no
-lock. Not promised: two threads, each in a `send` in which a finalizer sends into the channel of the
-other, may wait for each other for ever.
+lock. One case is not covered: two threads, each inside a `send` in which a finalizer sends into the
+other's channel, may wait for each other for ever.
 """
 
 import sys
@@ -82,7 +82,7 @@ class Sender:
             raise TypeError(f"send takes an event, got {type(event).__name__}")
         stream = self._stream
         if stream.checker is None and stream.end is _OPEN and not event.is_terminator:
-            # Nothing is judged, and queueing is a single step: nothing can be inside this `send`.
+            # Nothing is judged, and queueing is a single step: nothing can run inside this `send`.
             stream.queue.put(event)
             if (waiter := stream.waiter) is not None:
                 waiter.wake()
@@ -109,7 +109,7 @@ class Sender:
                     stream.close()
 
     def close(self) -> None:
-        """End the stream, truncated if no terminator was sent; again, do nothing.
+        """End the stream, truncated if no terminator was sent. Later calls do nothing.
 
         Inside a `send` of this thread, the stream ends after that `send`.
         """
@@ -127,7 +127,7 @@ class Sender:
         self.close()
 
     def __reduce__(self) -> NoReturn:
-        # The end of a copy would be the end of the stream.
+        # When a copy goes, it would end the stream.
         raise TypeError(f"a {type(self).__name__} can be neither copied nor pickled")
 
     # A default argument, since the module's globals may go before the last finalizer runs.
@@ -235,9 +235,9 @@ class Receiver:
             self._wait = self._stream.waiter = None
 
     def _finish(self) -> Event | None:
-        """Return the terminator, once; then None, or raise what the end was instead."""
+        """Return the terminator once, then None; raise if the stream ended otherwise."""
         if self._is_closed:
-            raise ChannelClosed("this Receiver has been closed: receive first, close() then")
+            raise ChannelClosed("this Receiver was closed: receive before close()")
         is_first = not self._is_finished
         self._is_finished = True
         end = self._stream.end
@@ -276,7 +276,7 @@ class Receiver:
         self.close()
 
     def __reduce__(self) -> NoReturn:
-        # The end of a copy would be the end of the stream.
+        # When a copy goes, it would end the stream.
         raise TypeError(f"a {type(self).__name__} can be neither copied nor pickled")
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
@@ -308,7 +308,7 @@ class _End(NamedTuple):
 
 _OPEN: Final = _End("")
 _DESERTED: Final = _End(
-    "the Receiver has been closed or dropped: nobody listens any more, stop producing"
+    "the Receiver was closed or dropped: nobody listens any more, stop producing"
 )
 
 
@@ -344,7 +344,7 @@ class _Stream:
             terminator, violations = self.checker.terminator, self.checker.close()
         end = self.end
         if end is _OPEN:
-            text = "the Sender has been closed: send first, close() or leave its `with` block then"
+            text = "the Sender was closed: send before close() and inside its `with` block"
             end = _End(text, terminator, violations[0] if violations else None)
         self.finish(end)  # in any case, since an interrupt may have kept `send` from waking
 

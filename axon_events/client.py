@@ -45,7 +45,7 @@ from .sse import Reader
 __all__ = ["Refused", "Session", "events"]
 
 _MEDIA_TYPE: Final = "text/event-stream"
-# Of the client errors, those that say: later.
+# The client errors that mean: try again later.
 _LATER: Final = frozenset({408, 425, 429})
 _DEFAULT_RETRY: Final = 1.0  # in seconds, as are all waits
 _MOST_BACKOFF: Final = 30.0
@@ -298,7 +298,7 @@ def events(
     last_event_id: str = "",
     give_up: int = 10,
 ) -> "_Events":
-    """Return an iterator over the events of a run, which asks a server for them, again if need be.
+    """Return an iterator over the events of a run on a server, which reconnects when it has to.
 
     - `url`: of `http:` or `https:`, in ASCII. Redirects are followed.
     - `headers`: more of them to send, such as `Authorization`; that and `Cookie` are not sent on to
@@ -311,8 +311,8 @@ def events(
     just given, and `close()`, which ends it and its connection; so does dropping it. It waits in
     `time.sleep`.
 
-    Iterating raises what `Session` raises, after the events before the fault, each time again; an
-    `OSError` or an `http.client.HTTPException` only when it gives up. Raises TypeError or
+    Iterating raises what `Session` raises, after the events before the fault, and again each time;
+    an `OSError` or an `http.client.HTTPException` only when it gives up. Raises TypeError or
     ValueError for what `Session` refuses, for another URL, and for a `Last-Event-ID` in `headers`.
     """
     session = Session(check=check, last_event_id=last_event_id, give_up=give_up)
@@ -346,7 +346,7 @@ class _Events(Iterator[Event]):
         return event
 
     def close(self) -> None:
-        """End the iterator and its connection; again, do nothing."""
+        """End the iterator and its connection. Calling it again does nothing."""
         self._is_closed = True
         self._received.clear()
         self._disconnect()
@@ -431,7 +431,7 @@ def _origin(url: str) -> tuple[str, str, int | None] | None:
 
 
 class _Redirects(HTTPRedirectHandler):
-    """Follows redirects, but tells no secret to whom it was not meant for."""
+    """Follows redirects, but sends no secret to another host or port."""
 
     def redirect_request(
         self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str

@@ -40,7 +40,9 @@ __all__ = ["FlowEmitter", "StepEmitter", "closing"]
 _FLOW_NOT_STARTED: Final = "the flow has not started: use it in `with FlowEmitter(...) as flow:`"
 _FLOW_RUNS: Final = "the flow is running: enter a FlowEmitter once, and make one for each run"
 _FLOW_ENDED: Final = "the flow has ended: make a new FlowEmitter for another run"
-_SINK_FAILED: Final = "the flow has ended, its sink raised: make a new FlowEmitter for another run"
+_SINK_FAILED: Final = (
+    "the flow has ended because a sink raised: make a new FlowEmitter for another run"
+)
 _STEP_NOT_STARTED: Final = "the step has not started: use it in `with flow.step(...) as step:`"
 _STEP_ENTERED: Final = "the step was entered before: call flow.step(...) again for another step"
 _STEP_ENDED: Final = "the step has ended: use it only inside its own `with` block"
@@ -67,7 +69,7 @@ def _joined(match: re.Match[str]) -> str:
 
 
 class FlowEmitter:
-    """Tells a flow as a legal stream of events, whatever happens in it.
+    """Writes a flow as a legal stream of events, whatever happens in it.
 
     - `sink`: any callable that takes an event, like `list.append`, or several in a tuple, called
       in that order. What they return is ignored, so a coroutine function is refused.
@@ -75,7 +77,7 @@ class FlowEmitter:
     - `backend`: the backend that executes its steps.
     - `clock`: returns the current time in Unix milliseconds, an int from 0 to 2^64-1.
     - `parallel`: whether several steps may be open at once, in several tasks or threads. The stream
-      is then legal but for `step-overlap`, which its receiver has to allow.
+      is then legal except for `step-overlap`, which its receiver has to allow.
 
     Raises TypeError if a sink or `clock` is no plain callable or a name is no `str`, ValueError if
     a name holds a lone surrogate.
@@ -93,12 +95,13 @@ class FlowEmitter:
     Text of models and tools never ends a run: halves of a surrogate pair are joined, also over two
     tokens of a step, and any other lone surrogate becomes U+FFFD.
 
-    A call that is out of place raises RuntimeError, a bad value TypeError or ValueError, a bad
-    clock what it raises, or TypeError or ValueError: nothing is sent, and the emitter can be used
-    as before. Leaving a block always sends. If the clock fails then, the last good time is used,
-    the flow ends in `FlowError`, and the clock's error is raised.
+    A misplaced call raises RuntimeError, and a bad value TypeError or ValueError. A clock that
+    raises is passed on; one that returns no valid time is TypeError or ValueError. In all of these
+    cases nothing is sent, and the emitter can be used as before. Leaving a block always sends. If
+    the clock fails then, the last good time is used, the flow ends in `FlowError`, and the clock's
+    error is raised.
 
-    Whatever comes out of a sink goes on as it is and ends the flow: nothing more is sent, and
+    An exception from a sink is passed on unchanged and ends the flow: nothing more is sent, and
     further calls raise RuntimeError. An emitter is for one run.
     """
 
@@ -153,7 +156,7 @@ class FlowEmitter:
         return self
 
     def __exit__(self, exc_type: object, error: BaseException | None, traceback: object) -> None:
-        """Send what is missing of the stream; nothing if it has ended by its sink."""
+        """Send what the stream still lacks; nothing if a sink has ended it."""
         with self._lock:
             if self._refusal is not None:
                 return
@@ -241,7 +244,7 @@ class FlowEmitter:
             if message:
                 text = f"{text}: {message}"
         except Exception:
-            pass  # What is known by then says enough.
+            pass  # What the text has by then is enough.
         finally:
             # An interrupt inside `__str__` must not be lost: it goes on after this.
             self._send(FlowError(self._flow_name, _sound(text), self._now))
@@ -433,8 +436,8 @@ def closing(
     - `clock`: returns the current time in Unix milliseconds, an int from 0 to 2^64-1.
 
     They are a `StepComplete` for each open step, with `success` False and the step's text so far,
-    and the `FlowError`. Together with what was recorded, they break no rule that this has not
-    broken already. The list is empty if the run has ended. Raises ValueError if there is no
+    and the `FlowError`. Together they break no rule that the recorded events have not broken
+    already. The list is empty if the run has ended. Raises ValueError if there is no
     `FlowStart`, TypeError if `error` is no `str`.
     """
     checker = StreamChecker()
@@ -454,7 +457,7 @@ def closing(
     if checker.terminator is not None:
         return []
     if start is None:
-        raise ValueError("expected the events of a run, got none that is its FlowStart")
+        raise ValueError("expected the events of a run, got no FlowStart")
     if not isinstance(error, str):
         raise TypeError(f"error must be a str, got {type(error).__name__}")
     now = clock()

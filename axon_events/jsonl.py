@@ -40,14 +40,14 @@ _DOUBLED: Final = (
 class Decoder:
     """Takes the bytes of JSON Lines and gives the events, wherever the bytes are cut.
 
-    It does no input of its own. Lines end with LF or CRLF, and blank ones are skipped. A line that
+    It reads nothing itself. Lines end with LF or CRLF, and blank ones are skipped. A line that
     holds no event gives a DecodeError instead, whose `lineno` is the file's and whose `pos` and
     `colno` are the line's. A line that has not ended waits for the rest of it, or for `close`.
 
     - A byte order mark on line 1 is skipped.
     - A run of NUL bytes at the beginning of a line, as crashes leave them, is one `not-json` error,
       which says how many came. The rest of the line is read.
-    - Where another event directly follows a whole one, the error says how to do it right.
+    - Where another event directly follows a whole one, the error says how to mend that.
 
     The time is linear in the bytes fed. The memory is that of the longest line, without such NULs.
     """
@@ -71,7 +71,7 @@ class Decoder:
 
         - `chunk`: the next bytes; TypeError for another type.
 
-        After `close` it goes on, as a file does that has grown.
+        It may be called after `close`: the file has grown.
         """
         return list(self._results(chunk))
 
@@ -219,16 +219,16 @@ def _second_event(line: bytes) -> int | None:
     return len(first) if is_doubled else None
 
 
-# Every rest of these completes a token that can be completed: a literal, an escape, a number, also
-# one that would be too large.
+# Any token that can be completed (a literal, an escape, a number, even one that would be too large)
+# is completed by the end of one of these.
 _TOKENS: Final = ("true", "false", "null", r"\u0000", r"\ud800\udc00", ".0e-999999999")
 
 
 def _is_cut(line: bytes) -> bool:
     """Tell whether a line could go on: whether some continuation makes a JSON document of it.
 
-    As long as the strict reader finds no fault before the end, one does. Inside a token it may find
-    one: then the rest of the token moves it to the end.
+    One does as long as the strict reader finds no fault before the end. In an unfinished token it
+    may find one; completing the token then moves the fault to the end.
     """
     try:
         text, size = utf_8_decode(line)  # leaves out an unfinished character at the end
@@ -300,7 +300,7 @@ def aread(chunks: AsyncIterable[bytes]) -> AsyncIterator[Event]:
 
 
 class _Found:
-    """What has been found in the chunks, and not been given; the same for `read` and `aread`."""
+    """What was found in the chunks and has yet to be given; the same for `read` and `aread`."""
 
     def __init__(self) -> None:
         self._decoder = Decoder()
@@ -470,7 +470,7 @@ class Writer:
                     "this thread is inside another write: call it when that has returned"
                 )
             if self._file.closed:
-                raise RuntimeError("the Writer has been closed: make another one, which appends")
+                raise RuntimeError("the Writer was closed: make another one, which appends")
             if self._is_torn:
                 line = b"\n" + line
             try:
@@ -483,7 +483,7 @@ class Writer:
                 self._is_writing = False
 
     def close(self) -> None:
-        """Close the file; again, do nothing."""
+        """Close the file. Calling it again does nothing."""
         with self._lock:
             self._file.close()
 
@@ -494,7 +494,7 @@ class Writer:
         self.close()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Writer can be neither copied nor pickled: make another one of its path")
+        raise TypeError("a Writer can be neither copied nor pickled: make another one for its path")
 
 
 def _is_torn(path: str | bytes) -> bool:

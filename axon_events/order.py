@@ -11,7 +11,7 @@ backend that does not stream may send a step's only token late: directly after i
 What breaks this is a fault of the producer, or of what lies between. `StreamChecker` reports each
 fault by its rule. Then it assumes whatever makes the rest of the stream look right, so that one
 fault gives one violation or a few, never a cascade. `_rules.py` has the rules: what breaks each,
-how it is found out, and what is assumed afterwards, which `StreamChecker._advance` does.
+how it is found, and what is assumed afterwards, which `StreamChecker._advance` does.
 """
 
 from binascii import crc32
@@ -141,7 +141,7 @@ class StreamChecker:
     - `allow`: rules that are not reported. What follows is judged in the same way.
     - `token_scope`: `"flow"` if tokens are counted across the flow, `"step"` if a runner starts
       again from 1 in each step.
-    - `match_output`: whether `output-mismatch` is asked for as well.
+    - `match_output`: whether `output-mismatch` is checked as well.
     - `from_start`: False to join a run in the middle. No `FlowStart` is asked for; one that comes
       first begins the flow, as ever. The first event of each step name may come without its start.
     - `last_token`: with `from_start=False`, the index of the last token before that, from 0 to
@@ -183,7 +183,7 @@ class StreamChecker:
                 raise ValueError(f"last_token must be from 0 to {U64_MAX}, got {given}")
             if from_start:
                 raise ValueError(
-                    "last_token is of a flow joined in the middle:"
+                    "last_token is for a flow joined in the middle:"
                     f" StreamChecker(from_start=False, last_token={last_token})"
                 )
         self._by_flow = token_scope == "flow"
@@ -241,7 +241,7 @@ class StreamChecker:
         return None if self._next_index is None else self._next_index - 1
 
     def feed(self, event: Event) -> list[Violation]:
-        """Take the next event and return the violations by it, in the table's order.
+        """Take the next event and return its violations, in the table's order.
 
         Raises TypeError for anything but an event, RuntimeError after `close`.
         """
@@ -278,7 +278,7 @@ class StreamChecker:
         self._advance(event)
 
     def close(self) -> list[Violation]:
-        """Take the end of the stream and return what is missing there; again, nothing."""
+        """Take the end of the stream and return what is missing; the second time, nothing."""
         if self._closed:
             return []
         self._closed = True
@@ -286,7 +286,7 @@ class StreamChecker:
         return self._broken(AT_THE_END, None)
 
     def _judge(self, event: Event) -> list[Violation]:
-        """Return the violations by the next event, without taking it."""
+        """Return the violations of the next event, without taking it."""
         rows = ROWS_OF.get(type(event))
         if rows is None:
             raise TypeError(f"a StreamChecker takes events, got {type(event).__name__}")

@@ -8,7 +8,7 @@ with ReplayLog(stream_id="run-7", max_bytes=2**20) as log:
 frames = await log.afollow(last_event_id)       # CursorExpired, CursorUnknown
 async for piece in frames: await response.write(piece)
 
-`web` makes the HTTP answer of it; the errors that it answers are here.
+`web` makes the HTTP answer from it. The errors that have a status there are defined here.
 
 Frames are numbered from 0. Only `append` and `close` change the log, one at a time under its lock.
 Each does so by setting one attribute: `_newest` says how many frames there are and whether more may
@@ -52,10 +52,10 @@ __all__ = [
     "StoreUnavailable",
 ]
 
-# Followers that catch up get the log in pieces of that size: one more frame may go over it.
+# Followers that catch up get the log in pieces of this size; the last frame may exceed it.
 _PIECE_BYTES: Final = 64 * 2**10
 
-_CLOSED: Final = "the ReplayLog has been closed: append first, close() then"
+_CLOSED: Final = "the ReplayLog was closed: append before close()"
 _NESTED: Final = (
     "append was called inside another append of this thread, by a finalizer or a signal handler:"
     " set a flag or fill a queue there, and append after that"
@@ -267,11 +267,11 @@ class ReplayLog:
         - `id`: what the client sent as `Last-Event-ID`; None or an empty one if it has nothing yet.
 
         Raises CursorExpired if a frame that was asked for has been evicted: the id of the last
-        evicted frame still works, a well-formed one below it does not, and the beginning does not
-        once there is one. Raises CursorUnknown if this run never gave the id: it is another run's,
-        one with a stream id where the log has none, or the other way round, or malformed; and
-        CursorAhead, a kind of it, if it is above the last one. Raises TypeError if it is neither a
-        str nor None. The id is found in constant time.
+        evicted frame still works; a well-formed one below it does not, nor does an empty one.
+        Raises CursorUnknown if this run never gave the id: it is another run's or malformed, or
+        only one of the two, the id and the log, has a stream id. Raises CursorAhead, a kind of
+        CursorUnknown, if the id is above the last one. Raises TypeError if it is neither a str nor
+        None. The id is found in constant time.
         """
         return self._read(self._number_after(id), id or "", math.inf)[0]
 
@@ -380,7 +380,7 @@ _Waiter = ThreadWaiter | LoopWaiter
 class _Follower:
     """Where a follower stands in its log: all that does not differ in threads and in loops.
 
-    It is no generator, since an exception, so also a cancellation, would end that.
+    It is no generator: an exception, which a cancellation is too, would end one.
     """
 
     def __init__(self, log: ReplayLog, id: str | None, keep_alive: float | None) -> None:
@@ -431,7 +431,7 @@ class _Follower:
     def _require_alone(self) -> None:
         if self._waiter is not None and not self._waiter.is_lost:
             raise RuntimeError(
-                "another wait for this follower's next item: call follow once for each who follows"
+                "another wait for this follower's next item: call follow once for each client"
             )
 
     def _enter(self, waiter: _Waiter, newest: _Newest) -> bool:
@@ -475,8 +475,8 @@ class _ThreadFollower(_Follower, Iterator[bytes]):
 class _LoopFollower(_Follower, AsyncIterator[bytes]):
     """What `afollow` returns.
 
-    It has one timer, which is not cancelled when a wait ends before that: when it rings, it is set
-    again for the wait of then. A timer for each wait costs a third of a delivery.
+    It has one timer. A wait that ends sooner does not cancel it; when it rings, it is set again for
+    the wait of that time. A timer for each wait would cost a third of a delivery.
     """
 
     def __init__(self, log: ReplayLog, id: str | None, keep_alive: float | None) -> None:
@@ -522,7 +522,7 @@ class _LoopFollower(_Follower, AsyncIterator[bytes]):
             self._leave(waiter)
 
     def _set_timer(self, loop: "asyncio.AbstractEventLoop") -> None:
-        # A weak reference, so that a timer keeps nobody who went.
+        # A weak reference, so that the timer does not keep a follower that was dropped.
         reference: weakref.ref[_LoopFollower] = weakref.ref(self)
         self._timer = loop.call_at(self._due, _LoopFollower._ring, reference, loop)
 

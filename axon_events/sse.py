@@ -35,12 +35,12 @@ for _class in (Decoder, Frame, FrameTooLarge):
 
 
 class Encoder:
-    """Events of one flow to frames, each with a cursor as its id; for one thread at a time.
+    """Turns the events of one flow into frames, each with a cursor as its id.
 
     The cursor of a `StepToken` whose `token_index` T is above every earlier one is `T`. That of
     any other event is `T.K`: T is the highest index so far (0 before the first), and K counts
     from 1 since it came. So cursors are unique and increasing in every stream. A client that saw
-    token 17 last sends `Last-Event-ID: 17`.
+    token 17 last sends `Last-Event-ID: 17`. An encoder is for one thread at a time.
 
     - `stream_id`: names the run, so that a cursor of another one is recognised: each id is then
       `stream_id:cursor`. It travels in an HTTP header, so it is visible ASCII, and not empty.
@@ -72,7 +72,7 @@ class Encoder:
             self._since = 0
             number = f"{token}"
             self.last_event_id = id = self._prefix + number
-            # Most frames are this one: what `to_json` writes, without a text in between.
+            # Most frames are tokens. This is `to_json` and the frame around it in one expression.
             return (
                 f'id: {id}\nevent: step_token\ndata: {{"kind":"step_token","step_name":'
                 f'{_quote(event.step_name)},"content":{_quote(event.content)}'
@@ -88,7 +88,7 @@ class Encoder:
         return b": keep-alive\n\n"
 
     def retry(self, ms: int) -> bytes:
-        """Return what tells receivers how long to wait before they connect again.
+        """Return the line that tells receivers how long to wait before they connect again.
 
         - `ms`: in milliseconds, from 0; TypeError or ValueError for anything else.
         """
@@ -100,9 +100,9 @@ class Encoder:
 
 
 class Reader:
-    """The bytes of an event stream to the events of a flow, over any number of connections.
+    """Turns the bytes of an event stream into the events of a flow, over any number of connections.
 
-    - `check`: whether the events are held against the receiver's invariant; a `StreamChecker` to
+    - `check`: whether the events are checked against the receiver's invariant; a `StreamChecker` to
       use that one, which then belongs to the reader.
     - `last_event_id`: the id to go on after, of a client that was here before; empty for a run from
       its beginning. What only the missed part could tell is then not judged, but the next token
@@ -183,7 +183,7 @@ class Reader:
     def feed_with_ids(self, chunk: bytes | bytearray | memoryview) -> list[tuple[str, Event]]:
         """Do what `feed` does, and return each event with the id to go on after it.
 
-        For who keeps with each event where it stands, to begin another Reader there.
+        For a caller that stores the id with each event, to begin another Reader there.
         """
         events: list[tuple[str, Event]] = []
         for frame in self._decoder._frames(chunk):
@@ -213,7 +213,7 @@ class Reader:
         self._decoder.reopen()
 
     def close(self) -> None:
-        """End the stream for good; again, do the same.
+        """End the stream for good. A second call does the same.
 
         Raises what an earlier call has found, and TruncatedStream if no terminator came (unless
         `check` is False or allows that).
@@ -232,7 +232,7 @@ class Reader:
 
 
 _ENDS: Final = {"flow_complete": Outcome.COMPLETED, "flow_error": Outcome.FAILED}
-# So many bytes of what is no event stream are shown.
+# How many bytes are shown of what is no event stream.
 _MOST_SHOWN: Final = 40
 _CURSOR: Final = re.compile(r"(?:.*:)?(0|[1-9][0-9]{0,19})(?:\.[0-9]+)?")
 

@@ -5,8 +5,8 @@
 print(summarize(events).steps[0].text)
 
 It takes any stream, however broken; use `order` to check one. Where the order is broken it goes on
-much as `order` does: a `FlowStart` begins anew, what comes after the
-terminator does not count, and the events of a step that is not open make one without a start.
+much as `order` does: a `FlowStart` begins anew, events after the terminator do not count, and the
+events of a step that is not open make one without a start.
 """
 
 from collections import OrderedDict

@@ -224,9 +224,8 @@ def response(
       for a run that its store does not have yet.
 
     The table of this module says which status it has. No error of the run comes out of the call or
-    of the body: if the client has been overtaken in the middle, the body ends, and the client is
-    told when it comes back. Raises TypeError or ValueError for an argument of another type or
-    range.
+    of the body: if the client is too slow for the log, the body ends, and the client gets 410 when
+    it comes back. Raises TypeError or ValueError for an argument of another type or range.
     """
     retry = _retry(retry_ms)
     found = _followed(log, last_event_id, method, keep_alive, wait)
@@ -546,7 +545,7 @@ def wsgi(
     - `retry_ms`, `keep_alive`, `wait`: as for `response`.
 
     Each client that follows a run has a thread of the server. A client that has left is noticed by
-    the second write after that, so at worst after two times `keep_alive`; with waitress by the
+    the second write after that, so at worst after twice `keep_alive`; with waitress by the
     third, or the first where `channel_request_lookahead` is 1. The head leaves with the first
     piece: with a `retry_ms` at once, else with a frame or a keep-alive. `disconnect()`, from any
     thread or signal handler, ends all answers, and has clients come again from then on. Raises
@@ -649,7 +648,7 @@ def disconnect_on_signals(*targets: _Target) -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError(
-            "disconnect_on_signals was called in another thread than the main one: call it in a"
+            "disconnect_on_signals was called outside the main thread: call it in a"
             " lifespan or a worker's start hook"
         )
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -11,7 +11,7 @@ from axon_events.order import check
 from axon_events.sse import Decoder, Encoder
 from axon_events.summary import summarize
 
-from .race import judge, seconds, table
+from .race import judge, keep, seconds, table
 from .sse import DECODERS, pieces
 
 SIZES = {"1 KB": 10**3, "10 KB": 10**4, "100 KB": 10**5, "1 MB": 10**6, "10 MB": 10**7}
@@ -117,6 +117,7 @@ def run() -> None:
     for name, subject in SUBJECTS.items():
         costs = _row(name, subject, 10**7)
         growth = costs["10 MB"] / costs["100 KB"]
+        keep(f"growth of {name}", "times", {"axon_events": growth})
         rows.append(
             (
                 name,

@@ -3,7 +3,7 @@
 """The seven events in the terms of each competitor, and the events that the races are about.
 
 The models are generated from the catalog, so that none can differ from it; a generated class is
-as quick as a written one. Each is put together as its library's documentation recommends: frozen,
+as quick as a written one. Each is built as its library's documentation recommends: frozen,
 with a union that is tagged by `kind`.
 """
 

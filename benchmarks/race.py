@@ -3,6 +3,7 @@
 """How a race is run and printed: contestants take turns, and the least time of each counts."""
 
 import gc
+import json
 import platform
 import subprocess
 import time
@@ -34,7 +35,7 @@ class Race:
     - `title`: what the contestants do.
     - `count`: how many times a call of a contestant does it (for MB/s: to how many bytes).
     - `contestants`: the calls, by name.
-    - `aims`: by the name of another one, how many times its time the first one's may be.
+    - `aims`: by the name of a peer, the highest ratio of the first one's time to that peer's.
     """
 
     title: str
@@ -48,6 +49,9 @@ class Race:
 # Each aim of this run, in words: those met, and those missed.
 met: list[str] = []
 missed: list[str] = []
+# What was measured, as `write` puts it into a file.
+_versions: dict[str, str] = {}
+_tables: list[dict[str, object]] = []
 
 
 def requirements() -> list[str]:
@@ -66,10 +70,14 @@ def print_versions(names: Iterable[str]) -> None:
     commit = _git("rev-parse", "--short", "HEAD") or "unknown"
     if _git("status", "--porcelain", "--untracked-files=no"):
         commit += " with changes"
+    python = platform.python_implementation()
+    _versions["axon_events"] = f"{axon_events.__version__} (commit {commit})"
+    _versions[python] = f"{platform.python_version()} on {platform.machine()}"
+    others = {name: version(name) for name in names}
+    _versions.update(others)
     print(
-        f"axon_events {axon_events.__version__} (commit {commit}),"
-        f" {platform.python_implementation()} {platform.python_version()}"
-        f" on {platform.machine()}; {', '.join(f'{name} {version(name)}' for name in names)}\n"
+        f"axon_events {_versions['axon_events']}, {python} {_versions[python]};"
+        f" {', '.join(f'{name} {number}' for name, number in others.items())}\n"
     )
 
 
@@ -109,6 +117,7 @@ def compare(
 ) -> None:
     """Print figures of which less is better, the first one's ratio to each other, and the aims."""
     first, *_ = figures.values()
+    keep(title, unit, {name: shown(figure) for name, figure in figures.items()})
     rows = []
     for n, (name, figure) in enumerate(figures.items()):
         ratio = first / figure
@@ -123,6 +132,22 @@ def compare(
             )
         )
     table((title, unit, "ratio", "aim", ""), rows)
+
+
+def keep(title: str, unit: str, figures: Mapping[str, float]) -> None:
+    """Keep the figures of a table for `write`, by the contestant, the first one's first."""
+    _tables.append({"title": title, "unit": unit, "figures": dict(figures)})
+
+
+def write(path: Path) -> None:
+    """Write what was measured as JSON, for `python -m benchmarks.compare`."""
+    measured = {
+        "format": 1,
+        "versions": _versions,
+        "tables": _tables,
+        "aims": {"met": met, "missed": missed},
+    }
+    path.write_text(json.dumps(measured, indent=1) + "\n", "utf-8")
 
 
 def judge(what: str, value: float, limit: float) -> str:

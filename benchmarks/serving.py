@@ -3,9 +3,9 @@
 """`make bench-serving`: runs to many clients at once, beside a queue for each client; for Linux.
 
 Each contestant is a server process of its own (see `serving_apps`). This process is all clients:
-it holds each event against the order, and takes its time from append to receipt. Contestants take
-turns, and the best of the rounds counts, since noise only ever adds. Where a server cannot keep up,
-what it delivers until some seconds after the last event counts; all have the same time.
+it checks the order of the events, and takes the time of each from append to receipt. Contestants
+take turns, and the best of the rounds counts, since noise only ever adds. Where a server cannot
+keep up, what it delivers until some seconds after the last event counts; all have the same time.
 """
 
 import argparse

@@ -26,9 +26,9 @@ class NotJsonError(Exception):
 
 
 class Prefix:
-    """A reader of JSON by RFC 8259, character by character, that tells what a text begins.
+    """A reader of JSON by RFC 8259, character by character, for texts that may be unfinished.
 
-    It also has the limits of serde_json: 127 levels, and surrogates in pairs. Not that of numbers.
+    It also has serde_json's limits (127 levels, surrogates in pairs), except that of numbers.
     """
 
     def __init__(self, text: str) -> None:

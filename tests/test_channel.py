@@ -109,7 +109,7 @@ def hooked(*, check: bool | StreamChecker = True) -> tuple[Sender, Receiver, Hoo
 
 
 class Interrupted(StreamChecker):
-    """A checker in the middle of whose judgements something else happens, as by a finalizer."""
+    """A checker that does something else in the middle of a judgement, as a finalizer may."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -222,10 +222,8 @@ class Sending(unittest.TestCase):
                 pass
 
         terminator = "the stream has ended by flow_error: use a new channel for another flow"
-        closed = "the Sender has been closed: send first, close() or leave its `with` block then"
-        deserted = (
-            "the Receiver has been closed or dropped: nobody listens any more, stop producing"
-        )
+        closed = "the Sender was closed: send before close() and inside its `with` block"
+        deserted = "the Receiver was closed or dropped: nobody listens any more, stop producing"
         cases: list[tuple[Callable[[Sender, Receiver], object], str]] = [
             (terminated, terminator),
             (lambda sender, receiver: sender.close(), closed),
@@ -361,7 +359,7 @@ class Both:
                         receive(receiver)
                     self.assertEqual(
                         str(caught.exception),
-                        "this Receiver has been closed: receive first, close() then",
+                        "this Receiver was closed: receive before close()",
                     )
                 sender.close()
 
@@ -406,7 +404,7 @@ class Both:
             _sender, receiver = channel()
             receiving = self.waiting(receiver)
             receiver.close()
-            with self.assertRaisesRegex(ChannelClosed, "this Receiver has been closed"):
+            with self.assertRaisesRegex(ChannelClosed, "this Receiver was closed"):
                 receiving.result(PATIENCE)
 
         @needs.threads
@@ -1194,7 +1192,7 @@ class Reentrant(unittest.TestCase):
         for close in (Sender.close, Sender.__del__, Sender.__exit__):
             sender, receiver = self.interrupted(close, close)
             sender.send(START)
-            with self.assertRaisesRegex(ChannelClosed, "the Sender has been closed"):
+            with self.assertRaisesRegex(ChannelClosed, "the Sender was closed"):
                 sender.send(FAILURE)
             self.assertEqual(receiver.recv(0), START)
             with self.assertRaises(TruncatedStream):

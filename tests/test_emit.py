@@ -1149,7 +1149,7 @@ class Closing(EmitterTestCase):
                 closing(events, error="x")
             self.assertEqual(
                 str(caught.exception),
-                "expected the events of a run, got none that is its FlowStart",
+                "expected the events of a run, got no FlowStart",
             )
         self.assertEqual(closing([FlowError("F", "x", 1)], error="y"), [])
         bad: Any = None
@@ -1164,7 +1164,7 @@ class DeadSink(EmitterTestCase):
     """After an exception came out of the sink."""
 
     def test_every_call_is_refused_and_nothing_is_sent(self) -> None:
-        refused = "the flow has ended, its sink raised: make a new FlowEmitter for another run"
+        refused = "the flow has ended because a sink raised: make a new FlowEmitter for another run"
         for n in range(3):
             events: list[Event] = []
             sink = Failing(events.append, n, KeyError("closed"))

@@ -190,7 +190,7 @@ class Model(unittest.TestCase):
             seen["retries"] += should_be.retry is not None
             seen["ids"] += should_be.last_event_id != ""
             seen["discarded"] += should_be.discarded
-        # That it hits what it is for.
+        # The random streams reach what they are for.
         for what, times in seen.items():
             self.assertGreater(times, count // 20, what)
 
@@ -250,7 +250,7 @@ class Decoding(unittest.TestCase):
         decoder.close()
         decoder.close()
         self.assertIs(decoder.discarded, True)
-        with self.assertRaisesRegex(RuntimeError, "^the stream has been closed: feed first"):
+        with self.assertRaisesRegex(RuntimeError, "^the stream was closed: call feed"):
             decoder.feed(b"")
 
     def test_it_goes_on_after_an_id(self) -> None:
@@ -288,7 +288,7 @@ class Decoding(unittest.TestCase):
     def test_no_other_connection_after_close(self) -> None:
         decoder = Decoder()
         decoder.close()
-        with self.assertRaisesRegex(RuntimeError, r"^the stream has been closed: reopen\(\) first"):
+        with self.assertRaisesRegex(RuntimeError, r"^the stream was closed: call reopen\(\)"):
             decoder.reopen()
 
     def test_another_max_frame_bytes(self) -> None:
@@ -445,7 +445,7 @@ class Linear(unittest.TestCase):
         ):
             stream = unit * (size // len(unit))
             for end in (b"", b"\r", b"\n")[: rounds(1, 3)]:
-                # The limits are those that all is within, and that a frame of 12 just is.
+                # All is within the first limit; a frame such as `data: 12` just within the second.
                 for limit in (size + 1, len(unit) - 1 or 1):
                     for step in (size + 1, 100, 1):
                         with self.subTest(unit[:20], end=end, limit=limit, step=step):

@@ -304,7 +304,7 @@ class AnyBytes(unittest.TestCase):
                 for chunk in cuts(content, rng):
                     found += told(decoder.feed(chunk) + decoder.close())
                     self.assertEqual(decoder.close(), [])
-                # There may be more: what is whole at an end may have gone on as no event.
+                # There may be more: an event that was whole at an end may have gone on.
                 rest = iter(found)
                 for result in model(content):
                     if not isinstance(result, tuple):
@@ -870,7 +870,7 @@ class Writer(InFolder):
         with self.assertRaises(RuntimeError) as caught:
             writer.write(EVENTS[0])
         self.assertEqual(
-            str(caught.exception), "the Writer has been closed: make another one, which appends"
+            str(caught.exception), "the Writer was closed: make another one, which appends"
         )
         with self.assertRaises(RuntimeError), jsonl.Writer(self.path) as writer:
             writer.close()
@@ -914,7 +914,7 @@ class Writer(InFolder):
                     call(writer)
                 self.assertEqual(
                     str(caught.exception),
-                    "a Writer can be neither copied nor pickled: make another one of its path",
+                    "a Writer can be neither copied nor pickled: make another one for its path",
                 )
 
     @needs.threads

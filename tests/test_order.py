@@ -441,8 +441,8 @@ class Model(unittest.TestCase):
             self.assertGreater(broken[name], self.STREAMS // 100, name)
 
 
-# The most violations by one fault of each kind: in a stream by the strict grammar, and, by all
-# options, of parallel steps and with `match_output`, which has a rule more to break.
+# The most violations that one fault of each kind gives: by the strict grammar; and by any options,
+# with parallel steps and with `match_output`, which adds a rule.
 MOST = {
     "dropped": (2, 2),
     "duplicated": (2, 2),
@@ -621,7 +621,7 @@ class Messages(unittest.TestCase):
                 [flow_start(), start("A"), complete("A"), start("A")],
                 [
                     "event 3 is step_start of 'A' (0); no step is open;"
-                    " legal: another step_name or step_index, this step has been"
+                    " legal: another step_name or step_index than that of an earlier step"
                 ],
             ),
             (
@@ -937,7 +937,7 @@ class Checker(unittest.TestCase):
             (
                 {"last_token": 17},
                 ValueError,
-                "last_token is of a flow joined in the middle:"
+                "last_token is for a flow joined in the middle:"
                 " StreamChecker(from_start=False, last_token=17)",
             ),
         ]

@@ -156,7 +156,7 @@ class Appending(unittest.TestCase):
                 log.append(event)
             self.assertEqual(
                 str(caught.exception),
-                "the ReplayLog has been closed: append first, close() then",
+                "the ReplayLog was closed: append before close()",
             )
         self.assertEqual(log.after(None), frame("0.1", START))
 
@@ -1023,7 +1023,7 @@ class Both:
                 self.other_item(follower)
             self.assertEqual(
                 str(caught.exception),
-                "another wait for this follower's next item: call follow once for each who follows",
+                "another wait for this follower's next item: call follow once for each client",
             )
             log.append(END)
             self.assertEqual(waiting.result(PATIENCE), frame("0.1", END))

@@ -388,9 +388,9 @@ class Reading(unittest.TestCase):
         reader.feed(b"".join(frames_of(FLOW)) + b"data: half")
         reader.close()
         reader.close()
-        with self.assertRaisesRegex(RuntimeError, "^the stream has been closed: feed first"):
+        with self.assertRaisesRegex(RuntimeError, "^the stream was closed: call feed"):
             reader.feed(b"")
-        with self.assertRaisesRegex(RuntimeError, "^the stream has been closed: reopen.* last$"):
+        with self.assertRaisesRegex(RuntimeError, "^the stream was closed: call reopen.* close.*$"):
             reader.reopen()
         self.assertIs(reader.outcome, Outcome.COMPLETED)
 

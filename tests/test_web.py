@@ -910,7 +910,7 @@ class Signals(unittest.TestCase):
             background(web.disconnect_on_signals).result(PATIENCE)
         self.assertEqual(
             str(caught.exception),
-            "disconnect_on_signals was called in another thread than the main one: call it in a"
+            "disconnect_on_signals was called outside the main thread: call it in a"
             " lifespan or a worker's start hook",
         )
 

@@ -27,7 +27,7 @@ ALWAYS = ("", "__main__", "cli", "cli.verify")
 class _Imports(ast.NodeVisitor):
     """Collects what the relative imports of a module may mean, as dotted names in the package.
 
-    Not those for type checkers alone. What is no module, such as a class, is among the names.
+    Imports for type checkers alone are left out. The names include those of classes and functions.
     """
 
     def __init__(self, package: str) -> None:
@@ -146,7 +146,7 @@ def write(dest: Path, files: Mapping[str, bytes], record: Record) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Copy; return 0, or 1 if that would lose edits, or 2 for arguments that will not do."""
+    """Copy; return 0, 1 if that would lose edits, or 2 for bad arguments."""
     parser = argparse.ArgumentParser(
         prog="make vendor", description="Copy the package and the corpus, and record the copy."
     )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""What a fork waits for: a call of a library that is in progress would hang in the child."""
+"""Has forks wait for calls of a library, whose locks would stay held in the child for ever."""
 
 import os
 import threading
@@ -11,13 +11,14 @@ __all__ = ["Calls"]
 
 
 class Calls:
-    """The calls of a library in this process, which a fork waits for; entered for each.
+    """Counts the calls of a library in this process, so that a fork waits for them.
 
-    A fork copies the library's locks as they are, also those that a call holds in another thread,
-    which the child does not have. So it happens while no call is in progress.
+    A context manager that each call enters. A fork copies the library's locks as they are, even one
+    that a call holds in a thread that the child does not have. So a fork happens only while no call
+    is in progress.
 
-    - `patience`: for how many seconds a fork waits at most; None for ever.
-    - `before`: called before each fork, when no call is in progress any more.
+    - `patience`: for how many seconds a fork waits at most; None for no limit.
+    - `before`: called before each fork, while no call is in progress.
     """
 
     def __init__(self, patience: float | None, before: Callable[[], None] | None = None) -> None:
@@ -57,5 +58,5 @@ class Calls:
         self._condition.release()
 
     def _end_fork_in_child(self) -> None:
-        self._count = 0  # those that were not waited for have no thread here
+        self._count = 0  # the threads of calls that were not waited for are not in the child
         self._end_fork()

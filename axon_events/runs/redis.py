@@ -40,18 +40,18 @@ from ._store import (
 
 __all__ = ["RedisRuns"]
 
-_TICK_SECONDS: Final = 0.01  # how long what is to be watched waits to be
-_ECHO_SECONDS: Final = 1.0  # how often the watch sends itself a message
-_SILENCE_SECONDS: Final = 4.0  # without hearing that, after which it connects anew
-_MESSAGE_BYTES: Final = 2**16  # of a message; who watches reads what is longer than that
-_BATCH: Final = 100  # runs that are asked for at once
+_TICK_SECONDS: Final = 0.01  # the longest time until a run that was added is subscribed to
+_ECHO_SECONDS: Final = 1.0  # between two messages of the watch to itself
+_SILENCE_SECONDS: Final = 4.0  # for how long it may hear none of them before it connects anew
+_MESSAGE_BYTES: Final = 2**16  # the longest message; watchers read longer entries from the stream
+_BATCH: Final = 100  # runs in one pipeline
 
-# The key of a run is a stream. The id of an entry is its cursor, as `17-2`. Its fields, in order:
-# - `p`: the id of the entry before it, if that is not the one that `_before` expects;
-# - `w`: the token of the writer, and the codes of his ttl and lease; only the last entry of an
-#   append has it, and so the newest one;
+# A run is one stream. The id of an entry is its cursor, such as `17-2`. Its fields, in order:
+# - `p`: the id of the entry before it, unless that is the one `_before` expects;
+# - `w`: the writer's token and the codes of its ttl and lease; only the last entry of each append
+#   has it, and so the newest entry of the run always does;
 # - `d`: an event's JSON; or `e`: the text of an entry that is no event.
-# Ids are compared as texts: the numbers of Lua are exact for 53 bits only.
+# Ids are compared as text: Lua's numbers are exact to 53 bits only.
 _NEWEST: Final = """
 local key = KEYS[1]
 local function fields_of(entry)
@@ -70,9 +70,10 @@ local id = newest and newest[1] or '0-0'
 local token = string.sub(fields.w or '', 1, -5)
 """
 
-# The id and the token that the run must end with, `w`, the ttl in ms, how many entries to keep or
-# nothing, and the channel; then the id, `p` and the text of each entry. It returns where the run
-# ends, or nothing if that was so. A message has what is returned for entries by `_READ`.
+# Arguments: the id and the token that the run must end with, `w`, the ttl in ms, how many entries
+# to keep (empty for all), and the channel; then the id, `p` and the text of each entry. Returns
+# where the run ends if it ends elsewhere, else an empty text. The message has the arguments of the
+# entries.
 _APPEND: Final = (
     _NEWEST
     + f"""
@@ -106,8 +107,8 @@ return ''
 """
 )
 
-# The text of an entry that ends the run, and the channel; the id and the token that it must end
-# with, if that matters, and its lease has to be over then.
+# Arguments: the text of an entry that ends the run, and the channel. With two more, an id and a
+# token, the entry is added only if the run ends with these and its lease has run out.
 _END: Final = (
     _NEWEST
     + f"""
@@ -122,7 +123,7 @@ if ARGV[3] then
         return
     end
 end
--- A number after the dash is a count of entries, and so a small one.
+-- The number after the dash counts entries, so it is small.
 local first, last = string.match(id, '(%d+)-(%d+)')
 id = first .. '-' .. string.format('%.0f', last + 1)
 redis.call('XADD', key, id, 'w', codes, 'e', ARGV[1])
@@ -134,9 +135,9 @@ redis.call('PUBLISH', ARGV[2], id .. '\\n\\n' .. ARGV[1])
 """
 )
 
-# It returns the id and the token at the end, the age, and the lease, both in ms. An entry that is
-# refused for its id alone shows whether one could be written now: a replica and a server that is
-# out of memory refuse it before they look at that.
+# Returns the id and the token at the end, the age and the lease, both in ms. It tries to add an
+# entry with an invalid id, which shows whether a valid one could be written now: a replica, or a
+# server that is out of memory, refuses the command before it looks at the id.
 _LOOK: Final = (
     _NEWEST
     + """
@@ -154,9 +155,9 @@ return table.concat({id, token, age, lease}, ' ')
 """
 )
 
-# The id that the entries begin with, and the size of their texts. It returns a text of lines: the
-# id and the token at the end, the first id that is kept, and of each entry the id, `p`, `w` and the
-# text, which has no line break.
+# Arguments: the id to begin with, and the limit of the texts' size. Returns lines: the id and the
+# token at the end, the oldest id kept, and for each entry its id, `p`, `w` and text, which has no
+# line break. One long text costs the client a tenth of what the reply of XRANGE does.
 _READ: Final = (
     _NEWEST
     + """
@@ -195,7 +196,7 @@ return table.concat(lines, '\\n')
 """
 )
 
-# As `_READ` does, the newest entries, from the last event on, if that is one of the last few.
+# Returns the newest entries as `_READ` does, from the last event on if that is among the last few.
 _TAIL: Final = (
     _NEWEST
     + """
@@ -217,9 +218,9 @@ return table.concat(lines, '\\n')
 """
 )
 
-# The names of the classes of errors that stay: what a server answers, and what a client refuses to
-# send. Whatever else goes wrong in a client passes: its connections, which a client of a cluster
-# also closes while other threads use them. Names, so that no client has to be imported.
+# The class names of errors that are final: what the server answers, and what the client refuses to
+# send. All other errors may pass: they come from connections, which a cluster client closes even
+# while other threads use them. Names, so that no client has to be imported.
 _STAYING: Final = frozenset({"DataError", "ResponseError", "TypeError"})
 
 # The names of those among these that pass.
@@ -234,7 +235,7 @@ _PASSING: Final = frozenset(
     }
 )
 
-# How the text of another error begins that passes; Redis 6.2 puts the line of the script before it.
+# The beginning of the text of other errors that may pass; Redis 6.2 puts the script's line first.
 _PASSING_TEXT: Final = re.compile(
     r"(?:@user_script: \d+: -)?"
     r"(?:BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN) "
@@ -243,7 +244,7 @@ _PASSING_TEXT: Final = re.compile(
 
 
 class _Client(Protocol):
-    """What is called of a client; its replies are bytes or str, as it was told."""
+    """The methods of a client that are called here; it returns bytes or str, as it was told."""
 
     @abstractmethod
     def execute_command(self, *args: Any, **kwargs: Any) -> Any: ...
@@ -259,28 +260,29 @@ class _Client(Protocol):
 
 
 class RedisRuns(Runs):
-    """Runs in a Redis server or cluster, which any number of processes share.
+    """Runs in a Redis server or cluster that any number of processes share.
 
-    - `client`: a `redis.Redis` or `redis.RedisCluster`, or those of valkey-py: synchronous, for any
-      protocol version, with `decode_responses` or without. It stays the caller's, who closes it.
-      Give it a `socket_timeout` of some seconds: without one a connection whose other end is gone
-      blocks for ever, since `timeout` is looked at between its calls. At most eleven of its
-      connections are used at once.
-    - `prefix`: what the keys and the channels of all runs begin with: `axon:run-7` is the key of a
+    - `client`: a synchronous `redis.Redis` or `redis.RedisCluster`, or one of valkey-py, for any
+      protocol version, with or without `decode_responses`. The caller closes it. Give it a
+      `socket_timeout` of some seconds: without one, a connection whose other end is gone blocks for
+      ever, since `timeout` is checked between its calls. At most eleven connections are used at
+      once.
+    - `prefix`: the beginning of the keys and channels of all runs: `axon:run-7` is the key of a
       run, `axon:c:run-7` its channel.
-    - `ttl`: for how many seconds, above 0, a run is kept after its writer was last heard of.
-    - `lease`: after how many seconds, above 0, without a sign of its writer a run is closed; at
-      most `ttl`. A writer gives one every third of it, at least every two seconds. The server has
-      both rounded up to two digits.
-    - `max_events`, `max_bytes`: how many entries of a run are kept, and how many bytes of their
-      JSON, from 1; None for all. The newest always stays. They apply to what is written here.
+    - `ttl`: for how many seconds, above 0, a run is kept after the last sign of its writer.
+    - `lease`: for how many seconds, above 0, a writer may give no sign before its run is closed; at
+      most `ttl`. A writer gives one every third of that time, and at least every two seconds. The
+      server keeps both rounded up to two digits.
+    - `max_events`, `max_bytes`: how many entries of a run to keep, and how many bytes of their
+      JSON, from 1; None for all. The newest always stays. They apply to the writers made here.
     - `timeout`: for how many seconds, above 0, `create`, `resume`, a read, `flush` and `close` wait
       for the server at most.
-    - `max_pending_bytes`: how many bytes of events, from 1, may wait to be written, of all runs.
+    - `max_pending_bytes`: how many bytes of events, from 1, may wait to be written, of all runs
+      together.
 
-    Nothing is sent, and no thread started, before the first use. After a fork, each process goes on
-    with connections and threads of its own; a writer, or a follower, stays in the process that made
-    it.
+    Nothing is sent and no thread started before the first use. After a fork, each process goes on
+    with connections and threads of its own; a writer or follower works only in the process that
+    made it.
 
     Raises TypeError or ValueError for any other value.
     """
@@ -376,7 +378,7 @@ class _Store:
     def infos(self) -> Iterator[tuple[str, Sequence[Entry]]]:
         pattern = re.sub(r"([*?\[\]\\])", r"\\\1", self._prefix) + "*"
         with _translated():
-            # Each once: a key may come twice while the table of keys grows.
+            # A set, since SCAN may return a key twice.
             keys = {_text(key) for key in self._client.scan_iter(pattern, _BATCH, "stream")}
         names = iter([key[len(self._prefix) :] for key in keys])
         while batch := list(islice(names, _BATCH)):
@@ -417,10 +419,10 @@ class _Store:
 
 
 class _Watch:
-    """One connection that is subscribed to the channels of all runs that are followed here.
+    """One connection, subscribed to the channels of all runs that are followed here.
 
-    It also has a channel of its own, and sends itself a message there. In a cluster every node
-    tells what is published at any; the first channel has the client choose one.
+    It also has a channel of its own, where it sends itself messages. In a cluster every node passes
+    on what is published at any node; the client chooses a node by the first channel.
     """
 
     def __init__(self, client: _Client, store: _Store, on_entries: OnEntries) -> None:
@@ -428,11 +430,11 @@ class _Watch:
         self._store = store
         self._on_entries = on_entries
         self._runs: set[str] = set()
-        self._changes: deque[str] = deque()  # runs that were added or removed
+        self._changes: deque[str] = deque()  # runs added or removed since the last look
         self._pubsub: Any = None
         self._own = ""
         self._echo_at = 0.0  # when to send the next message to itself
-        self._waits_since: float | None = None  # when it sent one that it has not heard
+        self._waits_since: float | None = None  # when it sent the first one that it has not heard
 
     def add(self, run: str) -> None:
         self._runs.add(run)
@@ -452,7 +454,7 @@ class _Watch:
             raise
 
     def _has_told(self, end: float) -> bool:
-        """Wait for a moment, and return whether there were news, which are told then."""
+        """Wait for a moment, pass on what has come, and return whether anything has."""
         with _translated():
             message = self._next(end)
         if message is None:
@@ -479,7 +481,7 @@ class _Watch:
             self._client.execute_command("PUBLISH", self._own, "")
         left = min(end - time.monotonic(), _TICK_SECONDS)
         message = self._pubsub.get_message(timeout=max(left, 0.0))
-        # Looked at only when there is nothing more to be received.
+        # Only if nothing is left to receive: its own message may be further back.
         if message is None and self._waits_since is not None:
             silence = time.monotonic() - self._waits_since
             if silence > _SILENCE_SECONDS:
@@ -487,7 +489,7 @@ class _Watch:
         return message
 
     def _subscribe(self) -> None:
-        """Subscribe to what is to be watched, and not to what is not any more."""
+        """Subscribe to the runs that were added, and unsubscribe from those that were removed."""
         if self._pubsub is None:
             self._own = f"{self._store.key('h:')}{secrets.token_urlsafe(6)}"
             self._waits_since = None
@@ -496,7 +498,7 @@ class _Watch:
             self._pubsub = self._client.pubsub()
             self._pubsub.subscribe(self._own)
         if self._changes:
-            # Taken first: what changes from now on is another change.
+            # Taken before `_runs` is read, so that a later change is not missed.
             runs = {self._changes.popleft() for _ in range(len(self._changes))}
             added = [self._store.channel(run) for run in runs if run in self._runs]
             removed = [self._store.channel(run) for run in runs if run not in self._runs]
@@ -511,13 +513,13 @@ class _Watch:
             pubsub.close()
 
 
-# The pool of a client has locks. A call that does not end is not waited for: it is in the network.
+# The client's pool has locks. A fork waits only a second: a call may be waiting for the network.
 _calls: Final = Calls(1.0)
 
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Note that the client is called, and raise StoreUnavailable for what passes."""
+    """Count a call of the client, and raise StoreUnavailable for an error that may pass."""
     try:
         with _calls:
             yield
@@ -529,7 +531,7 @@ def _translated() -> Iterator[None]:
 
 
 def _translation(error: Exception) -> Exception:
-    """Return a StoreUnavailable for an error of the client that passes, else that error."""
+    """Return a StoreUnavailable for an error that may pass, and any other error as it is."""
     names = {kind.__name__ for kind in type(error).__mro__}
     passes = names.isdisjoint(_STAYING) or not names.isdisjoint(_PASSING)
     if not passes and not _PASSING_TEXT.match(str(error)):
@@ -551,9 +553,9 @@ def _cursor(id: str) -> Cursor:
 
 
 def _before(cursor: Cursor) -> Cursor:
-    """Return the cursor of the entry before one, as long as nothing else is said.
+    """Return the expected cursor of the entry before the one with a cursor.
 
-    It is always that if K is not 0, and nearly always else: tokens come one after the other.
+    Always right if K is not 0, and nearly always otherwise, since tokens count up by one.
     """
     token, since = cursor
     return (token, since - 1) if since else (token - 1, 0)
@@ -570,7 +572,7 @@ def _entries(lines: Sequence[str]) -> list[Entry]:
     w = ""
     for index in range(len(lines) - 4, -1, -4):
         id, before, own, text = lines[index : index + 4]
-        w = own or w  # that of the last entry of its append
+        w = own or w  # the last entry of each append has it
         entries.append(_entry(id, before, w[:-4], text))
     entries.reverse()
     return entries
@@ -585,7 +587,7 @@ def _told(lines: Sequence[str]) -> list[Entry]:
 
 
 def _end(reply: str) -> End | None:
-    """Return where a run ends instead; None if the append was made."""
+    """Return where a run ends if the append was refused, or None if it was made."""
     if not reply:
         return None
     id, token = reply.split(" ")
@@ -593,7 +595,7 @@ def _end(reply: str) -> End | None:
 
 
 def _code(seconds: float) -> str:
-    """Return two characters for a time: up to two digits of milliseconds, and how many follow."""
+    """Return a time as two characters: its first two digits in ms, and how many zeros follow."""
     number, zeros = int(-(-seconds * 1000 // 1)), 0
     while number > 90:
         number, zeros = -(-number // 10), zeros + 1

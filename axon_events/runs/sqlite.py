@@ -464,8 +464,9 @@ class _Watch:
             self._version = -1  # the number is the connection's own
 
 
-# SQLite notes which files it has locked, and a child does not have these locks. So a fork happens
-# while no connection is open: else whatever the child opens waits for ever, or spoils the file.
+# SQLite keeps notes of its locks on files; a child would inherit the notes, but not the locks. So a
+# fork happens while no connection is open: otherwise what the child opens would wait for ever, or
+# damage the file.
 _stores: Final[weakref.WeakSet[_Store]] = weakref.WeakSet()
 
 

@@ -6,7 +6,7 @@ Each document goes through `from_json` and `to_json` and through the reference's
 must accept or both refuse it, and what they accept they must write as the same bytes. Bytes and
 text, and the codec's quick and strict paths, must agree as well. Two kinds of disagreement are
 declared, and are counted by name (see `_declared`). Any other is printed and makes the exit
-status 1, and so do documents that turn out to exercise too little. The same seed gives the same
+status 1, and so do documents that exercise too little. The same seed gives the same
 documents with every version of Python.
 """
 

@@ -32,6 +32,8 @@ COPIED = (
     "corpus",
     "tools",
     "docs",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "README.md",
     "VENDORING.md",
     "Makefile",

@@ -33,7 +33,17 @@ from ... import ROOT
 from ...host import blocks
 from .clients import CLIENTS, Clients
 from .relay import Relay
-from .served import RECORDING, SERVERS, Nginx, Server, Service, snippet, until
+from .served import (
+    RECORDING,
+    SERVERS,
+    Nginx,
+    Process,
+    Server,
+    Service,
+    free_port,
+    snippet,
+    until,
+)
 
 FOLDER = Path(os.environ["SERVERS_FOLDER"])
 IS_FULL = bool(os.environ.get("SERVERS_FULL"))
@@ -274,7 +284,7 @@ class EveryClient(Case):
 
 
 class Documents(Case):
-    """The snippets, but those of the matrix: these run there."""
+    """The snippets, except those that the matrix runs."""
 
     def test_the_service_with_its_page(self) -> None:
         text = snippet("serving.md", "FastAPI(")
@@ -330,6 +340,19 @@ class Documents(Case):
                 browser.open(f"{address}/none/events")
                 self.assertEqual(browser.run(f"{WATCH} {said}"), "lost: 404")
 
+    def test_the_readme(self) -> None:
+        """Its producer and its page, behind nginx."""
+        folder = self.folder / "readme"
+        folder.mkdir()
+        (folder / "service.py").write_text(snippet("../README.md", "web.asgi", "python"), "utf-8")
+        port = free_port()
+        uvicorn = [sys.executable, *f"-m uvicorn service:app --port {port}".split()]
+        page = snippet("../README.md", "EventSource", "html")
+        with Process(uvicorn, folder, port), Nginx(port, self.folder / "nginx", page) as nginx:
+            self.clients.browser.open(f"http://127.0.0.1:{nginx.port}/page.html")
+            shown = "return document.querySelector('p').textContent"
+            self.assertTrue(until(lambda: self.clients.browser.run(shown) == "Hello, world", 30))
+
     def test_events(self) -> None:
         with self.served("uvicorn") as service:
             text = snippet("clients.md", "import events").replace("8000", str(service.port))
@@ -353,7 +376,7 @@ class Documents(Case):
             self.assertEqual(self.clients.browser.run(script), 0)
 
     def test_every_snippet_is_run(self) -> None:
-        """That none was added which no check here knows."""
+        """A snippet that was added has a check here, too."""
         pages = ("serving.md", "frameworks.md", "clients.md")
         found = [block for page in pages for block in blocks(ROOT / "docs" / page, "python server")]
         self.assertEqual(len(found), 2 + 8 + 3)

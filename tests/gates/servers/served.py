@@ -18,7 +18,18 @@ from typing import Any, NamedTuple, TypeVar
 from ... import CORPUS, ROOT
 from ...host import blocks
 
-__all__ = ["RECORDING", "SERVERS", "Nginx", "Server", "Service", "snippet", "until"]
+__all__ = [
+    "DOCS",
+    "RECORDING",
+    "SERVERS",
+    "Nginx",
+    "Process",
+    "Server",
+    "Service",
+    "free_port",
+    "snippet",
+    "until",
+]
 
 RECORDING = CORPUS / "recorded" / "report.jsonl"
 DOCS = ROOT / "docs"
@@ -51,7 +62,7 @@ def free_port() -> int:
 
 
 def until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Look again and again until something is so; return False if it takes too long."""
+    """Look again and again until a condition holds; return False if that takes too long."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -66,8 +77,8 @@ _Process = TypeVar("_Process", bound="Process")
 class Process:
     """A process that listens on a port, and leads a group of its own.
 
-    A context manager, which begins when it listens, and ends all of the group. `log` is the file
-    of what they write.
+    A context manager: entering waits until it listens, leaving ends the whole group. `log` is the
+    file of what they write.
     """
 
     def __init__(self, command: list[str], folder: Path, port: int, **variables: str) -> None:
