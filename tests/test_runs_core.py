@@ -1113,6 +1113,37 @@ class LosingStore(Case):
                         next(follower)
                 writer.flush()
 
+    def test_much_that_is_to_be_restored_costs_no_run_its_lease(self) -> None:
+        runs = self.open()
+        writers = {f"run-{number}": runs.create(f"run-{number}") for number in range(20)}
+        for writer in writers.values():
+            for index in range(1, 51):
+                writer.append(token(index))
+            writer.flush()
+        followers = {name: self.open().run(name).follow() for name in list(writers)[:3]}
+        for name, follower in followers.items():
+            self.assertEqual(next(follower), tokens(50, run=name))
+        store = runs._process().store
+        append = store.append
+
+        def slow(appends: Sequence[Any]) -> Any:
+            answers: list[object] = []
+            for each in appends:
+                answers += append([each])
+                time.sleep(len(each.entries) * LEASE / 200)
+            return answers
+
+        with mock.patch.object(_writer, "_APPEND_COUNT", 50):
+            with mock.patch.object(store, "append", side_effect=StoreUnavailable("x")):
+                for name in writers:
+                    self.forget(name)
+            with mock.patch.object(store, "append", slow):
+                for writer in writers.values():
+                    writer.append(token(51))
+                    writer.flush()
+        for name, follower in followers.items():
+            self.assertEqual(next(follower), tokens(1, 51, run=name))
+
     def test_what_was_lost_before_and_restored_does_not_count(self) -> None:
         writer = self.open().create("run")
         writer.append(token(1))
@@ -1128,6 +1159,12 @@ class LosingStore(Case):
         with mock.patch.object(process.store, "look", return_value=[nowhere]):
             process._sweep()
             process._sweep()  # lost again, a moment ago
+        # And the time in which the store cannot be reached does not count.
+        feed.lost_since = time.monotonic() - 100
+        with mock.patch.object(process.store, "look", side_effect=StoreUnavailable("x")):
+            process._sweep()
+        with mock.patch.object(process.store, "look", return_value=[nowhere]):
+            process._sweep()
         writer.append(token(2))
         self.assertEqual(next(follower), tokens(1, 2))
 
