@@ -199,11 +199,10 @@ def killed_in_a_commit(stage: Stage) -> Figures:
     seed = random.SystemRandom().randrange(2**32)
     stage.notes.append(f"seed {seed}")
     rng = random.Random(seed)
-    rounds = stage.of(8, 100)
-    for number in range(rounds):
-        run = f"run-{number}"
+    runs = stage.names(stage.of(6, 100))
+    stage.follow(runs, 2, wait=600.0)
+    for run in runs:
         writer = stage.write([run], tokens=5000, pace=0.0, size=2000, flush=0.0)
-        stage.follow([run], 2, threads=1)
         until(lambda: writer.noted("stored"), "the first event that is stored")  # noqa: B023
         time.sleep(rng.uniform(0, 0.3))
         writer.kill()
