@@ -150,9 +150,12 @@ def write(path: Path) -> None:
     path.write_text(json.dumps(measured, indent=1) + "\n", "utf-8")
 
 
-def judge(what: str, value: float, limit: float) -> str:
-    """Return whether an aim is met, and keep it for the end."""
-    is_met = value <= limit
+def judge(what: str, value: float, limit: float, least: bool = False) -> str:
+    """Return whether an aim is met, and keep it for the end.
+
+    - `least`: whether the limit is the least that is aimed at, or the most.
+    """
+    is_met = value >= limit if least else value <= limit
     (met if is_met else missed).append(f"{what}: {value:.2f} (aim {limit:.2f})")
     return "met" if is_met else "MISSED"
 

@@ -416,18 +416,19 @@ class Process:
         except StoreUnavailable as error:
             answers = [error] * len(appends)
         except Exception as error:
-            for writer, _ in appends:
-                writer.fail(_broken(error))
-            return None
+            answers = [error] * len(appends)
         trouble: StoreUnavailable | None = None
         for (writer, append), answer in zip(appends, answers, strict=True):
             if isinstance(answer, StoreUnavailable):
                 trouble = answer
+                self._due[writer] = None
             elif isinstance(answer, Exception):
                 writer.fail(_broken(answer))
-            else:
-                writer.answered(append, answer)
-            self._due[writer] = None  # for what is left, or to be done with it
+                self._writers.pop(writer, None)
+            elif writer.answered(append, answer):
+                self._due[writer] = None
+            elif writer.is_done:
+                self._writers.pop(writer, None)
         return trouble
 
     def _hub(self) -> None:
