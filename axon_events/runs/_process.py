@@ -413,8 +413,6 @@ class Process:
         answers: Sequence[End | Exception | None]
         try:
             answers = self.store.append([append for _, append in appends])
-        except StoreUnavailable as error:
-            answers = [error] * len(appends)
         except Exception as error:
             answers = [error] * len(appends)
         trouble: StoreUnavailable | None = None

@@ -93,8 +93,8 @@ BREAKS = (
     Break(
         "the lease: no heartbeats",
         "_writer",
-        "if not entries and self._reached > beat:",
-        "if not entries:",
+        "self._end == NOWHERE or self._reached > beat:",
+        "self._end == NOWHERE or self._reached > 0:",
         _CORE,
     ),
     Break(
@@ -110,7 +110,7 @@ BREAKS = (
         "self._try_to_submit(self._sweep)",
         "self._is_sweeping = False",
         _CORE,
-        ("half_open redis", "writer_killed sqlite"),
+        ("writer_killed sqlite", "writer_killed redis"),
     ),
     Break(
         "subscribe, then read: a follower believes that a read saw what came during it",
@@ -161,15 +161,29 @@ BREAKS = (
     Break(
         "a half-open subscription: the watch does not listen to itself",
         "redis",
-        "now - self._waits_since > _SILENCE_SECONDS",
-        "False",
+        "if silence > _SILENCE_SECONDS:",
+        "if False:",
         _REDIS,
     ),
     Break(
-        "a full disk: a writer without room for its events sends no heartbeats",
+        "a store that has lost events: a loss that was made good counts for the next one",
         "_process",
-        "            if pause:\n                self._beat(now - beat / 2)\n",
-        "",
+        "feed.note_restored()  # since more has come",
+        "pass",
+        _CORE,
+    ),
+    Break(
+        "much to append: all of it at once",
+        "_process",
+        "if count >= _writer._APPEND_COUNT or size >= _writer._APPEND_BYTES:",
+        "if False:",
+        _CORE,
+    ),
+    Break(
+        "a full disk: a writer without room for its events sends no heartbeats",
+        "_writer",
+        "self._end == NOWHERE or self._reached > beat:",
+        "self._end == NOWHERE or self._reached > beat or self._pending:",
         _CORE,
     ),
     Break(
