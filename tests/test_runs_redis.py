@@ -577,8 +577,7 @@ class Refusals(StoreCase):
         store.append([Append("run", NOWHERE, [entry((0, 1))], None)])
         end = End((0, 1), "w")
         with tempfile.TemporaryDirectory() as folder:
-            address = f"127.0.0.1 {server().port}"
-            with Server(folder, "--replicaof", address) as replica:
+            with Server(folder, "--replicaof", "127.0.0.1", str(server().port)) as replica:
                 until(lambda: replica.command("DBSIZE"))
                 store = redis._Store(client_of(self, replica), "axon:", 60.0, 15.0)
                 self.assertEqual(self.page(store).end, end)

@@ -262,8 +262,8 @@ class RedisRuns(Runs):
     - `client`: a `redis.Redis` or `redis.RedisCluster`, or those of valkey-py: synchronous, for any
       protocol version, with `decode_responses` or without. It stays the caller's, who closes it.
       Give it a `socket_timeout` of some seconds: without one a connection whose other end is gone
-      blocks for ever, since `timeout` is looked at between its calls. At most eleven of its
-      connections are used at once.
+      blocks for ever, since `timeout` is looked at between its calls, with the retries and pauses
+      that it makes itself. At most eleven of its connections are used at once.
     - `prefix`: what the keys and the channels of all runs begin with: `axon:run-7` is the key of a
       run, `axon:c:run-7` its channel.
     - `ttl`: for how many seconds, above 0, a run is kept after its writer was last heard of.
