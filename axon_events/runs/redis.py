@@ -263,8 +263,8 @@ class RedisRuns(Runs):
     - `client`: a synchronous `redis.Redis` or `redis.RedisCluster`, or one of valkey-py, for any
       protocol version, with or without `decode_responses`. The caller closes it. Give it a
       `socket_timeout` of some seconds: without one, a connection whose other end is gone blocks for
-      ever, since `timeout` is checked between its calls. At most eleven connections are used at
-      once.
+      ever. Give it `retry=None` too: `timeout` is checked between its calls, so that its own
+      retries and pauses come on top. At most eleven connections are used at once.
     - `prefix`: the beginning of the keys and channels of all runs: `axon:run-7` is the key of a
       run, `axon:c:run-7` its channel.
     - `ttl`: for how many seconds, above 0, a run is kept after the last sign of its writer.
