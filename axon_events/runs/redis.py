@@ -332,6 +332,10 @@ class _Store:
         return f"{self._prefix}c:{run}"
 
     def append(self, appends: Sequence[Append]) -> Sequence[End | Exception | None]:
+        if len(appends) == 1:  # takes less than a pipeline does
+            (append,) = appends
+            reply = self._one(_APPEND, append.run, *self._arguments(append))
+            return [_end(reply or "")]
         calls = [(append.run, self._arguments(append)) for append in appends]
         return [
             reply if isinstance(reply, Exception) else _end(reply)
