@@ -7,7 +7,7 @@ PYTHON ?= python3
 BENCH = build/bench-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 REFERENCE = cargo run --quiet --release --locked --manifest-path corpus/reference/Cargo.toml --
 
-.PHONY: help test test-all test-pyodide verify vendor corpus corpus-check lint types coverage bench bench-serving clean
+.PHONY: help test test-all test-pyodide verify vendor corpus corpus-check lint types coverage bench bench-serving bench-runs pictures clean
 
 help: ## Print the tasks
 	@grep -E '^[a-z-]+:.* ##' Makefile | sed 's/:[^#]* ## /\t/' | expand -t 16
@@ -59,12 +59,14 @@ bench: $(BENCH)/installed ## Race the package against others, which get a venv o
 bench-serving: $(BENCH)/installed ## Race servers of runs to many clients, likewise; needs Linux
 	@$(BENCH)/bin/python -m benchmarks.serving
 
+bench-runs: $(BENCH)/installed ## Measure runs in a store beside its floor, likewise; needs Linux and redis-server
+	@$(BENCH)/bin/python -m benchmarks.runs
+
 $(BENCH)/installed: benchmarks/requirements.txt
 	@$(PYTHON) -m venv --clear $(BENCH)
 	@$(BENCH)/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
 	@touch $@
 
-.PHONY: pictures
 pictures: ## Draw the pictures of the README; needs Chromium and chromedriver
 	$(PYTHON) -m tools.pictures
 

@@ -64,8 +64,9 @@ class ThreadWaiter:
 
     def wake(self) -> None:
         """End the wait; from any thread. Does nothing the second time."""
-        with suppress(RuntimeError):  # it is not locked any more
-            self._lock.release()
+        if self._lock.locked():
+            with suppress(RuntimeError):  # another thread was quicker
+                self._lock.release()
 
     def wait(self, timeout: float | None) -> bool:
         """Wait, and return whether `wake` ended that.

@@ -216,8 +216,9 @@ class Case(unittest.TestCase):
         until(lambda: watch._seq >= seq)
 
     def follow_first(self, runs: Runs, name: str = "run") -> Any:
-        """Return a follower that had token 1; its feed knows where the run ends."""
+        """Return a follower that had token 1; its feed knows where the run ends, and is told."""
         follower = runs.run(name).follow()
+        self.await_watch(runs)
         self.assertEqual(next(follower), tokens(1, run=name))
         until(lambda: runs._process()._feeds[name].last)
         return follower

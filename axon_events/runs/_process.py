@@ -401,11 +401,14 @@ class Process:
         for (writer, append), answer in zip(appends, answers, strict=True):
             if isinstance(answer, StoreUnavailable):
                 trouble = answer
+                self._due[writer] = None
             elif isinstance(answer, Exception):
                 writer.fail(_broken(answer))
-            else:
-                writer.answered(append, answer)
-            self._due[writer] = None  # for what is left, or to be done with it
+                self._writers.pop(writer, None)
+            elif writer.answered(append, answer):
+                self._due[writer] = None
+            elif writer.is_done:
+                self._writers.pop(writer, None)
         self.trouble_of_writes = trouble
         shortest, longest = _PAUSES
         # Shorter than the time between two looks, so that not three in a row miss the writer.

@@ -97,10 +97,12 @@ class RunWriter:
                 raise RuntimeError(_NESTED)
             try:
                 self._is_appending = True
-                self._require_open()
+                last = self._last_entry
+                self._require_open(last)
                 self._process.reserve(size_of(text))
-                cursor = next_cursor(self._last, event)
-                self._take(cursor, text)
+                before = BEGINNING if last is None else last.cursor
+                cursor = next_cursor(before, event)
+                self._take(Entry(cursor, before, text, self._token))
                 return id_of(self._run, cursor)
             finally:
                 self._is_appending = False
@@ -195,16 +197,20 @@ class RunWriter:
                 self._is_closed = True
                 is_open = self._failure is None and not self._process.is_closed
                 if is_open and self._last_entry is not None and not self._is_ended:
-                    self._take(above(self._last), CLOSED)
+                    self._take_text(CLOSED)
             return self._is_closing
 
     def take_over(self) -> None:
         with self._lock:
-            self._take(above(self._last), TAKEN_OVER)
+            self._take_text(TAKEN_OVER)
 
-    def _take(self, cursor: Cursor, text: str) -> None:
+    def _take_text(self, text: str) -> None:
+        last = self._last
+        self._take(Entry(above(last), last, text, self._token))
+
+    def _take(self, entry: Entry) -> None:
         # One step: an interrupt comes before it or after it.
-        self._pending.append(Entry(cursor, self._last, text, self._token))
+        self._pending.append(entry)
         self._process.wake_writer(self)
 
     @property
@@ -216,19 +222,21 @@ class RunWriter:
 
     @property
     def _last(self) -> Cursor:
-        return BEGINNING if self._last_entry is None else self._last_entry.cursor
+        last = self._last_entry
+        return BEGINNING if last is None else last.cursor
 
     @property
     def _is_ended(self) -> bool:
-        return self._last_entry is not None and is_final(self._last_entry)
+        last = self._last_entry
+        return last is not None and is_final(last)
 
-    def _require_open(self) -> None:
+    def _require_open(self, last: Entry | None) -> None:
         if self._failure is not None:
             raise self._failure.with_traceback(None)
         if self._is_closed:
             raise RuntimeError("the run has been closed: append first, close() then")
-        if self._last_entry is not None and self._is_ended:
-            kind = kind_of(self._last_entry.text)
+        if last is not None and is_final(last):
+            kind = kind_of(last.text)
             raise RuntimeError(f"the run has ended by {kind}: create another one, of another name")
         self._process.require_open()
 
@@ -269,9 +277,10 @@ class RunWriter:
                 return None
             entries: list[Entry] = []
             size = 0
+            token = self._token
             for entry in islice(self._pending, _APPEND_COUNT):
                 # One that is appended again may carry the token of the writer before.
-                entries.append(entry._replace(writer=self._token))
+                entries.append(entry if entry.writer == token else entry._replace(writer=token))
                 size += size_of(entry.text)
                 if size >= _APPEND_BYTES:
                     break
@@ -292,11 +301,11 @@ class RunWriter:
             size -= size_of(next(oldest).text)
         return count
 
-    def answered(self, append: Append, answer: End | None) -> None:
-        """Take the store's answer to an append."""
+    def answered(self, append: Append, answer: End | None) -> bool:
+        """Take the store's answer to an append; return whether there is more to append."""
         with self._lock:
             if self._failure is not None:
-                return
+                return False
             silence = time.monotonic() - self._reached
             self._reached += silence
             if answer is None:
@@ -320,6 +329,7 @@ class RunWriter:
                 run = _shown(self._run)
                 self.fail(Fenced(f"another has taken over the run {run}, closed or deleted it"))
         self._waiters.wake()
+        return bool(self._pending)
 
     def _acknowledge(self, entry: Entry) -> None:
         """Add to the copy an entry that the store has."""

@@ -17,7 +17,8 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from ..replay import StoreUnavailable
@@ -41,6 +42,7 @@ from ._store import (
 __all__ = ["SqliteRuns"]
 
 _POLL_SECONDS: Final = 0.005
+_SOON_SECONDS: Final = 0.002  # after news
 _BUSY_SECONDS: Final = 1.0  # how long a call waits for a lock that another process holds
 _PURGE_SECONDS: Final = 60.0  # between two searches for expired runs
 _FETCHED: Final = 1000  # rows at once
@@ -391,6 +393,7 @@ class _Watch:
         self._seq = 0  # of the last row that was fetched
         self._runs: set[str] = set()
         self._is_resting = True  # no run has been watched since the last look
+        self._look_at = 0.0  # when to look next
 
     def add(self, run: str) -> None:
         self._runs.add(run)
@@ -402,11 +405,15 @@ class _Watch:
 
     def wait(self, timeout: float) -> None:
         end = time.monotonic() + timeout
-        while not self._has_looked():
-            left = end - time.monotonic()
-            if left <= 0:
+        while True:
+            now = time.monotonic()
+            if (pause := min(self._look_at, end) - now) > 0:
+                time.sleep(pause)
+                now += pause
+            has_news = self._has_looked()
+            self._look_at = now + (_SOON_SECONDS if has_news else _POLL_SECONDS)
+            if has_news or now >= end:
                 return
-            time.sleep(min(left, _POLL_SECONDS))
 
     def _has_looked(self) -> bool:
         """Look at the file, and return whether it has changed."""
@@ -482,6 +489,30 @@ def _translated() -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise StoreUnavailable(f"the file does not answer: {error}") from error
+
+
+def holds_runs(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a file is one of runs; make none, and leave what is there as it is.
+
+    Raises StoreUnavailable if there is no such file, or it cannot be opened, or is locked.
+    """
+    # Not as read-only, which leaves the two files of the WAL behind.
+    uri = f"{Path(path).absolute().as_uri()}?mode=rw"
+    with (
+        _calls,
+        _translated(),
+        closing(sqlite3.connect(uri, timeout=_BUSY_SECONDS, uri=True)) as connection,
+    ):
+        try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (tables,) = connection.execute(
+                "SELECT count(*) FROM sqlite_master WHERE name IN ('run', 'entry')"
+            ).fetchone()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:  # it is no file of SQLite
+            return False
+    return (version, tables) == (_VERSION, 2)
 
 
 def _is_new(connection: sqlite3.Connection) -> bool:
