@@ -64,7 +64,7 @@ def token(n: int, text: str = "Quay") -> StepToken:
 def rounds(
     contestants: Mapping[str, Callable[[], Figures]], count: int
 ) -> dict[str, list[Figures]]:
-    """Let contestants take turns so many times, every other round in reverse; return the figures."""
+    """Let contestants take turns, every other round in reverse; return the figures of each."""
     results: dict[str, list[Figures]] = {name: [] for name in contestants}
     for n in range(count):
         for name in list(contestants)[:: -1 if n % 2 else 1]:
