@@ -605,7 +605,9 @@ class _WsgiApplication:
 
     def _followed(self, log: _Log | None, id: str, method: str) -> _Follower | Exception:
         """Wait in short times, since nothing else ends the wait of a thread."""
-        end = time.monotonic() + _patience(method, self._wait)
+        if method == "HEAD":
+            return _followed(log, id, method, self._keep_alive, self._wait)
+        end = time.monotonic() + self._wait
         while True:
             left = 0.0 if self._is_disconnected else max(0.0, end - time.monotonic())
             found = _followed(log, id, method, self._keep_alive, min(left, _LOOK_SECONDS))

@@ -11,6 +11,7 @@ They listen on a free port of the loopback interface, and keep all that they wri
 """
 
 import contextlib
+import importlib
 import signal
 import socket
 import subprocess
@@ -56,9 +57,7 @@ class Server:
 
     def client(self, **options: Any) -> Any:
         """Return a `redis.Redis`; `close()` it."""
-        import redis
-
-        return redis.Redis(host=_HOST, port=self.port, **options)
+        return _redis().Redis(host=_HOST, port=self.port, **options)
 
     def command(self, *parts: str | int) -> Any:
         """Send a command over a connection of its own, and return the reply; see `command`."""
@@ -122,6 +121,7 @@ class Server:
         self.process = subprocess.Popen(
             [
                 *(self._executable, "--port", str(self.port), "--bind", _HOST, "--save", ""),
+                *("--repl-diskless-sync-delay", "0"),
                 *("--dir", str(self.folder), "--logfile", str(log), *self._options),
             ],
             stdin=subprocess.DEVNULL,
@@ -173,9 +173,7 @@ class Cluster:
 
     def client(self, **options: Any) -> Any:
         """Return a `redis.RedisCluster`; `close()` it."""
-        import redis
-
-        return redis.RedisCluster(host=_HOST, port=self.nodes[0].port, **options)
+        return _redis().RedisCluster(host=_HOST, port=self.nodes[0].port, **options)
 
     def await_health(self) -> None:
         """Wait until each node knows that all slots are served, by three nodes."""
@@ -203,6 +201,10 @@ class Cluster:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _redis() -> Any:
+    return importlib.import_module("redis")  # only where a client is asked for
 
 
 def command(port: int, *parts: str | int) -> Any:

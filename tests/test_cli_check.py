@@ -362,6 +362,7 @@ class Json(unittest.TestCase):
                     }
                 ],
                 "unreadable": [{"file": missing, "message": "No such file or directory"}],
+                "notes": [],
             },
         )
 

@@ -13,6 +13,8 @@ from unittest import mock
 
 from axon_events import Event, FlowComplete, FlowStart, jsonl, sse, to_json
 from axon_events.cli import pages, player, serve
+from axon_events.cli.sites import Played
+from axon_events.runs.sqlite import SqliteRuns
 
 from . import CORPUS, PACKAGE, effort, needs
 from .terminal import Run, process
@@ -64,17 +66,35 @@ class Serving(unittest.TestCase):
             options = ("--drop-after", "7", "--loop", "--speed", "0", "--host", "localhost")
             allowed = ("--allow-host", "Proxy.example:443", "--allow-host", "::0001")
             Run("serve", UNSTREAMED, *options, *allowed)
-        host, port, played = made.call_args.args
+        host, port, site = made.call_args.args
         self.assertEqual(
             (host, port, made.call_args.kwargs),
             ("localhost", 8765, {"drop_after": 7, "allow_hosts": ["proxy.example", "::1"]}),
         )
-        self.assertEqual((played._is_loop, played.seconds), (True, 0.0))
+        self.assertEqual((site._player._is_loop, site._player.seconds), (True, 0.0))
 
     def test_a_recording_of_server_sent_events_will_do(self) -> None:
         encoder = sse.Encoder()
         stdin = b"retry: 500\n\n" + encoder.encode(START) + encoder.encode(END)
         self.assertIn("<stdin>: 2 events in 2.50s", self.run_command("-", stdin=stdin).out)
+
+    @needs.sockets
+    def test_a_store_is_served_as_it_is(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "r\x1bns.db")
+            with SqliteRuns(path) as runs, runs.create("run-7") as log:
+                log.append(START)
+            before = path.read_bytes()
+            run = self.run_command("--store", path)
+            self.assertEqual([*Path(folder).iterdir()], [path])
+            self.assertEqual(path.read_bytes(), before)
+        self.assertEqual((run.status, run.err), (130, ""))
+        url = re.findall("http://127.0.0.1:[1-9][0-9]*/", run.out)[0]
+        self.assertEqual(
+            run.out,
+            f"page:   {url}\nstream: {url}runs/NAME/events\n"
+            f"{folder}/r\\x1bns.db: 1 run now, each as it is written; Ctrl-C ends it\n",
+        )
 
 
 class Refusing(unittest.TestCase):
@@ -149,9 +169,45 @@ class Refusing(unittest.TestCase):
         self.assertEqual((run.status, run.out), (2, ""))
         self.assertTrue(run.err.endswith("fresh.jsonl: No such file or directory\n"))
 
+    def test_a_file_and_a_store_have_options_of_their_own(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "runs.db")
+            path.write_bytes(b"SQLite format 3\0")
+            for arguments, said in (
+                ((), "one of the arguments FILE --store is required"),
+                ((path, "--store", path), "argument --store: not allowed with argument FILE"),
+                ((path,), f"{path} is a SQLite file: --store serves the runs of one"),
+                *(
+                    (
+                        ("--store", path, *option),
+                        f"{option[0]} is for a FILE that is played, not for --store",
+                    )
+                    for option in (("--loop",), ("--speed", "0"), ("--max-gap", "0"))
+                ),
+            ):
+                with self.subTest(said):
+                    run = Run("serve", *arguments)
+                    self.assertEqual((run.status, run.out), (2, ""))
+                    self.assertTrue(run.err.endswith(f" serve: error: {said}\n"), run.err)
+
+    def test_what_is_no_store_is_2(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            missing = Path(folder, "runs.db")
+            for path, got in (
+                (missing, "no file"),
+                (folder, "a folder"),
+                (UNSTREAMED, "a file of another kind"),
+            ):
+                with self.subTest(got):
+                    run = Run("serve", "--store", path)
+                    self.assertEqual((run.status, run.out), (2, ""))
+                    said = f"{path}: expected a SQLite file of runs, got {got}"
+                    self.assertEqual(run.err, f"python -m {PACKAGE}: {said}\n")
+            self.assertFalse(missing.exists())
+
     @needs.sockets
     def test_an_address_that_cannot_be_had_is_2(self) -> None:
-        with pages.Server("127.0.0.1", 0, player.Player([START])) as taken:
+        with pages.Server("127.0.0.1", 0, Played(player.Player([START]))) as taken:
             port = taken.socket.getsockname()[1]
             run = Run("serve", UNSTREAMED, "--port", port)
         self.assertEqual((run.status, run.out), (2, ""))
@@ -199,6 +255,29 @@ class Process(unittest.TestCase):
                 self.assertEqual(answer.read(), b"\n")
             self.assertEqual(running.wait(), 130)
             self.assertEqual(running.stderr.read(), b"")
+
+    @unittest.skipIf(sys.platform == "win32", "signals reach a process otherwise there")
+    def test_signals_end_the_streams_of_a_store(self) -> None:
+        for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)):
+            with (
+                self.subTest(number),
+                tempfile.TemporaryDirectory() as folder,
+                SqliteRuns(Path(folder, "runs.db")) as runs,
+                runs.create("run-7") as log,
+            ):
+                log.append(START)
+                log.flush()
+                with process("serve", "--store", f"{folder}/runs.db", "--port", "0") as running:
+                    if running.stdout is None or running.stderr is None:
+                        self.fail("no pipes")
+                    url = re.findall(r"http://\S+", running.stdout.readline().decode())[0]
+                    with urllib.request.urlopen(f"{url}runs/run-7/events") as answer:
+                        while not answer.readline().startswith(b"data: "):
+                            pass
+                        running.send_signal(number)
+                        self.assertEqual(answer.read(), b"\n")
+                    self.assertEqual(running.wait(), status)
+                    self.assertEqual(running.stderr.read(), b"")
 
 
 if __name__ == "__main__":

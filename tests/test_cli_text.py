@@ -5,7 +5,7 @@
 import random
 import unittest
 
-from axon_events.cli.text import columns, count, escaped, fit, pad, wrap
+from axon_events.cli.text import columns, count, date, escaped, fit, pad, wrap
 
 from . import effort
 
@@ -91,6 +91,19 @@ class Wrap(unittest.TestCase):
             with self.subTest(text=text, width=width):
                 self.assertLessEqual(max(map(columns, wrapped)), width)
                 self.assertEqual("".join(wrapped).replace(" ", ""), text.replace(" ", ""))
+
+
+class Date(unittest.TestCase):
+    def test_what_a_clock_may_say(self) -> None:
+        # By `date -u -d @SECONDS`.
+        for ms, expected in (
+            (0, "1970-01-01 00:00:00 UTC"),
+            (1_700_000_000_999, "2023-11-14 22:13:20 UTC"),
+            (253_402_300_799_999, "9999-12-31 23:59:59 UTC"),
+            (253_402_300_800_000, "253402300800000 ms after 1970"),
+            (2**64 - 1, "18446744073709551615 ms after 1970"),
+        ):
+            self.assertEqual(date(ms), expected)
 
 
 class Count(unittest.TestCase):

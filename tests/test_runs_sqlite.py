@@ -21,7 +21,7 @@ from unittest import mock
 from axon_events import FlowStart, StepToken, to_json
 from axon_events.runs import RunExists, RunUnknown, StoreUnavailable, _store, sqlite
 from axon_events.runs._store import BEGINNING, NOWHERE, Append, Cursor, End, Entry
-from axon_events.runs.sqlite import SqliteRuns
+from axon_events.runs.sqlite import SqliteRuns, holds_runs
 
 from . import ROOT, needs
 from .samples import U64_MAX
@@ -152,6 +152,21 @@ class Leases(Case):
         # A heartbeat.
         store.append([Append("run", run.end, [], None)])
         self.assertLess(store.look(["run"])[0].age, 5.0)
+
+    @needs.processes
+    def test_who_has_no_room_to_write_says_nothing_of_who_does_not(self) -> None:
+        import resource  # which Windows does not have
+
+        store = self.store()
+        store.append([Append("run", NOWHERE, [entry((0, 1))], None)])
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        self.let_pass(20)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, limits)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(self.path), limits[1]))
+        with self.assertRaises(StoreUnavailable):
+            store.look(["run"])
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        self.assertGreater(store.look(["run"])[0].age, 15.0)
 
     def test_closing_compares_the_end_and_the_lease(self) -> None:
         store = self.store()
@@ -422,6 +437,45 @@ class File(Case):
             writer.close()
         with self.assertRaises(RunExists):
             runs.create("run")
+
+
+@needs.threads
+class Holding(Case):
+    """Whether a file is one of runs."""
+
+    def test_each_kind_of_file_and_none_is_changed(self) -> None:
+        with self.runs() as runs:
+            self.assertEqual([*runs.infos()], [])
+        self.assertTrue(holds_runs(self.path))
+        folder = self.path.parent
+        (folder / "text").write_bytes(b"no database\n" * 10)
+        (folder / "empty").touch()
+        for name, table in (("other", "run"), ("another", "entry")):
+            with closing(sqlite3.connect(folder / name)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA user_version = 1")
+                connection.execute(f"CREATE TABLE {table} (x)")
+        before = {path: path.read_bytes() for path in folder.iterdir()}
+        for name in ("text", "empty", "other", "another"):
+            self.assertFalse(holds_runs(folder / name), name)
+        for name in ("missing", ""):
+            with self.assertRaisesRegex(StoreUnavailable, "^the file does not answer: unable to"):
+                holds_runs(folder / name)
+        self.assertEqual({path: path.read_bytes() for path in folder.iterdir()}, before)
+
+    def test_while_it_is_written(self) -> None:
+        with self.runs() as runs, runs.create("run") as log:
+            log.append(FlowStart("Report", "anthropic", 0))
+            log.flush()
+            self.assertTrue(holds_runs(self.path))
+
+    @mock.patch.object(sqlite, "_BUSY_SECONDS", 0.01)
+    def test_a_lock(self) -> None:
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            connection.execute("CREATE TABLE run (x)")
+            connection.execute("BEGIN EXCLUSIVE")
+            with self.assertRaisesRegex(StoreUnavailable, "database is locked$"):
+                holds_runs(self.path)
 
 
 if __name__ == "__main__":

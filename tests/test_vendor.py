@@ -463,7 +463,10 @@ CORE = {"__init__", "__main__", "_catalog", "_checked", "_codec", "_pydantic", "
 }
 COMMANDS = {
     f"cli/{name}"
-    for name in ("check", "page", "pages", "player", "recording", "serve", "show", "wrapping")
+    for name in (
+        *("check", "page", "pages", "player", "recording", "serve", "show", "sites", "store"),
+        "wrapping",
+    )
 }
 
 
@@ -505,6 +508,7 @@ class Choosing(Folder):
     def test_a_runtime_gets_all_but_the_commands(self) -> None:
         self.assert_vendors()
         self.assertEqual(self.copied(), self.whole() - COMMANDS - {"cli/page.html"})
+        self.assertIn("runs/sqlite", self.copied())
         self.assertEqual(self.command(), "make vendor")
         with imported(self.dest) as other:
             self.assertNotRegex(Run("--help", main=other.main).out, r"\n +(check|show|serve) ")
@@ -566,6 +570,34 @@ class Choosing(Folder):
         self.assertEqual((run.status, run.err), (1, ""))
         self.assertEqual(run.out.splitlines()[0], "axon_events/order.py: missing")
 
+    def test_a_package_comes_whole_with_what_it_imports(self) -> None:
+        runs = {path for path in self.whole() if path.startswith("runs/")}
+        self.assertLessEqual({"runs/__init__", "runs/_core", "runs/sqlite"}, runs)
+        self.assert_vendors("--only", "runs", self.dest)
+        self.assertEqual(self.command(), 'make vendor ONLY="runs"')
+        imported_by_it = {"_event_stream", "_rules", "_wait", "order", "replay", "sse"}
+        self.assertEqual(self.copied() - CORE - {"LICENSE", "py.typed"}, runs | imported_by_it)
+        run = self.verify()
+        self.assertEqual((run.status, run.err), (0, ""))
+        self.assertNotIn("left out", run.out)
+        # verify imports its modules, and compares them with the record.
+        (self.dest / "axon_events" / "runs" / "_core.py").write_text("1 +\n", "utf-8")
+        run = self.verify()
+        self.assertEqual((run.status, run.err), (1, ""))
+        edited, broken = run.out.splitlines()[:2]
+        self.assertEqual(edited, "axon_events/runs/_core.py: edited")
+        self.assertTrue(
+            broken.startswith("axon_events/runs/_core.py: cannot be imported: SyntaxError: "),
+            broken,
+        )
+
+    def test_a_part_of_a_package_is_no_choice(self) -> None:
+        for name in ("runs/sqlite", "runs.sqlite"):
+            run = Vendor("--only", name, self.dest)
+            self.assertEqual((run.status, run.out), (2, ""))
+            self.assertIn(f"no module {name}: ONLY takes any of ", run.err)
+            self.assertIn(" runs,", run.err)
+
     def test_another_choice_leaves_nothing_behind(self) -> None:
         self.assert_vendors("--cli", self.dest)
         out = self.assert_vendors("--only", " summary  order summary ", self.dest)
@@ -582,7 +614,7 @@ class Choosing(Folder):
         )
 
     def test_what_cannot_be_copied_is_2(self) -> None:
-        names = [path.stem for path in (ROOT / "axon_events").glob("[a-z]*.py")]
+        names = ["runs", *(path.stem for path in (ROOT / "axon_events").glob("[a-z]*.py"))]
         for arguments, text in (
             (("--only", "order fresh cli"), "no module cli, fresh: ONLY takes any of "),
             (("--only", "_codec"), "no module _codec: ONLY takes any of "),

@@ -749,7 +749,8 @@ class Wsgi(unittest.TestCase):
                 ("/ended", "HEAD", "run:0.2", 204, "No Content"),
                 ("/none", "GET", "", 404, "Not Found"),
                 ("/open", "GET", "run:9", 404, "Not Found"),
-                ("/open", "HEAD", "run:9", 404, "Not Found"),
+                ("/open", "HEAD", "run:9", 200, "OK"),  # where GET would wait
+                ("/ended", "HEAD", "run:9", 404, "Not Found"),
                 ("/none", "POST", "", 405, "Method Not Allowed"),
                 ("/expired", "GET", "", 410, "Gone"),
                 ("/down", "GET", "", 200, "OK"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import DecodeError, Event, FlowStart, __version__
 from ..order import Rule, StreamChecker, Violation
-from .recording import Lines
+from .recording import Recording, opened
 from .text import count, escaped
 
 __all__ = ["add_arguments"]
@@ -23,14 +23,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Check that the events of each flow, recorded as JSON Lines or as Server-Sent"
         " Events, come in the order that they must have. Each violation is a line FILE:LINE: RULE:"
         " what is wrong; a line or frame that is no event is reported likewise and skipped. LINE is"
-        " the first line of a frame. The outcome of the flow comes last."
+        " the first line of a frame, or in a run of a store the number of the event. The outcome"
+        " of the flow comes last."
     )
     parser.epilog = (
         "Exit status: 0 all is well; 1 violations, or lines that are no events; 2 a file"
         " cannot be read."
     )
     parser.add_argument(
-        "files", metavar="FILE", nargs="+", help="a recorded file; - for standard input"
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help="a recorded file; - for standard input; FILE#NAME for a run of a SQLite store",
     )
     rules = [rule.value for rule in Rule]
     parser.add_argument(
@@ -64,18 +68,18 @@ class _Finding:
 
     status: int
     text: str
-    of: str  # violations, undecodable or flows; "" for none
+    of: str  # violations, undecodable, flows or notes; "" for none
     object: dict[str, Any]
 
 
 def _run(arguments: argparse.Namespace) -> Iterator[int]:
     lists: dict[str, list[Any]] = {
-        name: [] for name in ("flows", "violations", "undecodable", "unreadable")
+        name: [] for name in ("flows", "violations", "undecodable", "unreadable", "notes")
     }
     worst = 0
     for path in arguments.files:
         try:
-            with Lines(path, arguments.command) as lines:
+            with opened(path, arguments.command) as lines:
                 for finding in _findings(lines, arguments):
                     worst = max(worst, finding.status)
                     yield finding.status
@@ -96,9 +100,12 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
         print(json.dumps({"axon_events": __version__, "good": worst == 0, **lists}, indent=2))
 
 
-def _findings(lines: Lines, arguments: argparse.Namespace) -> Iterator[_Finding]:
+def _findings(lines: Recording, arguments: argparse.Namespace) -> Iterator[_Finding]:
     """Yield what there is to report of a file, line by line."""
-    flow = _Flow(lines, arguments)
+    for note in lines.notes():
+        values = {"file": lines.name, "message": note}
+        yield _Finding(0, f"{lines.shown_name}: {note}", "notes", values)
+    flow = _Flow(lines, arguments, from_start=lines.has_start)
     for found in lines.events():
         if arguments.many and isinstance(found, FlowStart) and flow.events:
             yield from flow.end(lines.lineno - 1)
@@ -113,12 +120,16 @@ def _findings(lines: Lines, arguments: argparse.Namespace) -> Iterator[_Finding]
 class _Flow:
     """A flow that is being checked."""
 
-    def __init__(self, lines: Lines, arguments: argparse.Namespace) -> None:
+    def __init__(
+        self, lines: Recording, arguments: argparse.Namespace, *, from_start: bool = True
+    ) -> None:
         self._file = lines.name
         self._shown_file = lines.shown_name
         self._has_line = arguments.many
         self._checker = StreamChecker(
-            allow=map(Rule, arguments.allow), token_scope=arguments.token_scope
+            allow=map(Rule, arguments.allow),
+            token_scope=arguments.token_scope,
+            from_start=from_start,
         )
         self._line = 1  # of its first event
         self.events = 0

@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""The page that shows a run: live, as `serve` serves it, or with its events in it."""
+"""The page that shows a run, live or with its events in it, and the one that lists runs."""
 
 import base64
 import hashlib
 import re
 from collections.abc import Iterable
+from html import escape
 from importlib.resources import files
+from operator import attrgetter
+from urllib.parse import quote
 
 from .. import Event, to_json
+from ..runs import RunInfo
+from .text import date
 
-__all__ = ["policy", "self_contained", "source"]
+__all__ = ["overview", "policy", "self_contained", "source"]
 
 # Where the policy of a self-contained page goes, and its events: before the script reads them.
 _HEAD = '<meta charset="utf-8">\n'
@@ -38,10 +43,11 @@ def policy(page: str) -> str:
     return "; ".join(directives)
 
 
-def self_contained(events: Iterable[Event], *, undecodable: int = 0) -> str:
+def self_contained(events: Iterable[Event], *, undecodable: int = 0, is_open: bool = False) -> str:
     """Return the page with these events in it, which needs no server and asks for nothing.
 
     - `undecodable`: how many lines of the recording held no event.
+    - `is_open`: whether the run may go on after these events.
 
     Whatever the events say, it is data: no browser runs it or takes it for markup.
     """
@@ -49,12 +55,57 @@ def self_contained(events: Iterable[Event], *, undecodable: int = 0) -> str:
     # With no "<" in it, no text can end the element, nor begin a comment in it.
     run = ",\n".join(map(to_json, events)).replace("<", r"\u003c")
     data = (
-        f'<script type="application/json" id="recording" data-undecodable="{undecodable}">\n'
+        f'<script type="application/json" id="recording" data-undecodable="{undecodable}"'
+        f"{' data-open' * is_open}>\n"
         f"[{run}]\n</script>\n"
     )
     meta = f'<meta http-equiv="Content-Security-Policy" content="{policy(page)}">\n'
     page = page.replace(_HEAD, _HEAD + meta, 1)
     return page.replace(_SCRIPT, data + _SCRIPT, 1)
+
+
+# How a run ended, by the kind of its last event: a mark, the class of its colour, and a word.
+_ENDS = {
+    "flow_complete": ("✓", "good", "completed"),
+    "flow_error": ("✗", "bad", "failed"),
+}
+_CUT = ("?", "warn", "truncated")
+_OPEN = ("●", "run", "not ended")
+
+
+def overview(store: str, infos: Iterable[RunInfo]) -> str:
+    """Return the page that lists the runs of a store, newest first, each linked to its own page.
+
+    - `store`: what the page calls it; `infos`: the runs.
+    """
+    # The page's own head, so that both look alike.
+    head = source().partition("</style>")[0]
+    head = head.replace("<title>axon_events</title>", f"<title>{escape(store)}</title>", 1)
+    runs = [*map(_lane, sorted(infos, key=attrgetter("time_ms"), reverse=True))]
+    listed = f'<ol id="lanes" aria-label="Runs">\n{"".join(runs)}</ol>'
+    return (
+        f"{head}{_OVERVIEW_STYLE}</style>\n</head>\n<body>\n<header>\n"
+        f"<h1>{escape(store)}</h1>\n<dl><div><dt>runs</dt><dd>{len(runs)}</dd></div></dl>\n"
+        f"</header>\n<main>\n{listed if runs else _NONE}\n</main>\n</body>\n</html>\n"
+    )
+
+
+_OVERVIEW_STYLE = "a { color: inherit; }\n"
+_NONE = '<p class="note">The store has no runs.</p>'
+
+
+def _lane(info: RunInfo) -> str:
+    """Return what the list has of a run."""
+    sign, colour, state = _ENDS.get(info.kind, _CUT) if info.ended else _OPEN
+    # Relative, for a proxy that serves this below a path of its own.
+    link = f'<a href="runs/{quote(info.name, safe="")}">{escape(info.name)}</a>'
+    last = f"{escape(info.kind)} at {date(info.time_ms)}" if info.kind else "no event is kept"
+    return (
+        f'<li class="lane"><div class="row">'
+        f'<span class="mark {colour}" aria-hidden="true">{sign}</span><h2>{link}</h2>'
+        f'<span class="kind">{last}</span><span class="figures">{state}</span>'
+        "</div></li>\n"
+    )
 
 
 def _hash(content: str) -> str:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""The HTTP server of `serve`: a page, and the run that it shows as Server-Sent Events."""
+"""The HTTP server of `serve`: pages, and the runs that they show as Server-Sent Events."""
 
 import errno
 import http.server
@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qs
 
 from .. import __version__, web
+from ..runs import StoreUnavailable
 from . import page
-from .player import Player
+from .sites import Site
 
 __all__ = ["Server", "host_name"]
 
@@ -36,14 +36,14 @@ KEEP_ALIVE_SECONDS = 15.0
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """The HTTP server, bound to its address: `/` is the page, `/events` the run.
+    """The HTTP server, bound to its address.
 
     - `host`: a name or an address; `port`: 0 to 65535, 0 for any that is free.
-    - `player`: what it plays; closed with the server.
+    - `site`: what it serves; closed with the server.
     - `drop_after`: after how many events each connection is closed, from 1; None for never.
     - `allow_hosts`: what else a Host may say, each as `host_name` gives it.
 
-    `url` is the page's. Raises OSError if it cannot be bound.
+    `url` is that of the page at `/`. Raises OSError if it cannot be bound.
     """
 
     # Not http.server's own, which asks the network for the host's full name before it starts.
@@ -55,12 +55,12 @@ class Server(socketserver.ThreadingTCPServer):
         self,
         host: str,
         port: int,
-        player: Player,
+        site: Site,
         *,
         drop_after: int | None = None,
         allow_hosts: Iterable[str] = (),
     ) -> None:
-        self.player = player
+        self.site = site
         self.drop_after = drop_after
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -80,7 +80,7 @@ class Server(socketserver.ThreadingTCPServer):
 
     def server_close(self) -> None:
         super().server_close()
-        self.player.close()
+        self.site.close()
 
     def shutdown_request(self, request: Any) -> None:
         with suppress(OSError):
@@ -150,12 +150,16 @@ class _Connection(http.server.BaseHTTPRequestHandler):
             self.close_connection = True  # a body is not read, and is no next request
         if not self._has_own_host(absolute and absolute[1]):
             return
-        if path not in _PATHS:
-            self.send_error(404, explain="there are / and /events")
+        site = self.server.site
+        html, run = site.page(path), site.run(path)
+        if html is None and run is None:
+            self.send_error(404, explain=f"there are {site.paths}")
         elif self.command not in ("GET", "HEAD"):
             self.send_error(405, explain=f"{path} takes GET and HEAD")
+        elif html is not None:
+            self._page(html)
         else:
-            _PATHS[path](self)
+            self._events(run)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = (  # noqa: N815
         _answer_request
@@ -193,48 +197,41 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         )
         return False
 
-    def _page(self) -> None:
+    def _page(self, source: Callable[[], str]) -> None:
         try:
-            html = page.source()
+            html = source()
         except OSError as error:
             self.send_error(500, explain=f"{error.filename}: {error.strerror}")
+            return
+        except StoreUnavailable as error:
+            self.send_error(503, explain=str(error))
             return
         policy = f"{page.policy(html)}; connect-src 'self'; frame-ancestors 'none'"
         self._send(
             200, html.encode(), "text/html; charset=utf-8", {"Content-Security-Policy": policy}
         )
 
-    def _events(self) -> None:
-        ids = self._header("Last-Event-ID")
-        name = "Last-Event-ID"
-        if not ids:
-            # As polyfills send it, and browsers that lost it.
-            name = "lastEventId"
-            query = self.requestline.split()[1].partition("?")[2]
-            ids = parse_qs(query, keep_blank_values=True).get(name, [])
-        if len(ids) > 1:
-            self.send_error(400, explain=f"expected one {name}, got {len(ids)}")
-            return
-        # As for GET also if it is HEAD: the run begins only when its first frame is asked for.
+    def _events(self, run: Any) -> None:
+        query = self.requestline.split()[1].partition("?")[2]
+        # Without the blanks around each value, which http.server leaves (RFC 9110, 5.5).
+        headers = [(name, value.strip(" \t")) for name, value in self.headers.items()]
         answer = web.response(
-            self.server.player,
-            "".join(ids),
+            run,
+            web.last_event_id({"headers": headers, "query_string": query}),
+            method=self.command,
             retry_ms=RETRY_MS,
             keep_alive=KEEP_ALIVE_SECONDS,
-            wait=0.0,
+            wait=self.server.site.wait,
         )
-        if answer.status >= 400:
-            self.send_error(answer.status, explain=b"".join(answer.body).decode().rstrip("\n"))
-            return
+        drop_after = None
         if answer.status == 200:
             # Its length is not known, and not every proxy takes it in chunks: the end of the
             # connection is its end.
             self.close_connection = True
+            drop_after = self.server.drop_after
         self._send_head(answer.status, {**answer.headers, **_HEADERS})
-        if self.command == "HEAD":
-            return
         with closing(answer.body) as frames:
-            for piece in _cut(frames, self.server.drop_after):
+            for piece in _cut(frames, drop_after):
                 for start in range(0, len(piece), WRITE_BYTES):
                     self.wfile.write(piece[start : start + WRITE_BYTES])
 
@@ -261,11 +258,6 @@ class _Connection(http.server.BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
 
-
-_PATHS: dict[str, Callable[[_Connection], None]] = {
-    "/": _Connection._page,
-    "/events": _Connection._events,
-}
 
 _HEADERS = {
     "Cache-Control": "no-cache",

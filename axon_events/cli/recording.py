@@ -4,21 +4,23 @@
 
 import errno
 import os
+import re
 import stat
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from .. import DecodeError, Event, jsonl
 from ..sse import Decoder, event_of
 from .text import count, escaped
 from .wrapping import command, wrapping_of
 
-__all__ = ["Lines"]
+__all__ = ["Lines", "Recording", "is_sqlite", "opened"]
 
 # After so many undecodable lines from the start, without an event, the others are counted alone.
 _MOST_FAULTS = 20
@@ -28,18 +30,117 @@ _PIECE_BYTES = 2**16
 _BOM = b"\xef\xbb\xbf"
 # What the first line that is not blank begins with, if the file has Server-Sent Events.
 _SSE = (b"data:", b"event:", b"id:", b"retry:", b":")
+# A file of SQLite (www.sqlite.org/fileformat.html, 1.3.1).
+_SQLITE = b"SQLite format 3\0"
 
 
-class Lines:
+def opened(path: str, reader: str) -> "Recording":
+    """Return the recording that a path names, to be used in a `with`.
+
+    - `path`: a file; `-` for standard input; `FILE#NAME` for a run of a SQLite store, unless there
+      is a file of that name.
+    - `reader`: the command that reads it, which an error may name.
+
+    Raises OSError, with a `filename`, for what cannot be read.
+    """
+    if not os.path.exists(path):
+        for hash in re.finditer("#", path):
+            if os.path.exists(file := path[: hash.start()]):
+                from .store import StoredRun  # here, since most do without a store
+
+                return StoredRun(file, path[hash.end() :])
+    elif is_sqlite(path):
+        from .store import complaint
+
+        raise complaint(path)
+    return Lines(path, reader)
+
+
+def is_sqlite(path: str) -> bool:
+    """Tell whether a path is that of a SQLite file."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE
+
+
+class Recording(ABC):
+    """A recorded flow, to be used in a `with`.
+
+    - `name`: what a report calls it; `shown_name`: the same, harmless to a terminal.
+    - `lineno`: the number of the line read last, from 1.
+    - `is_wrapped`: whether `events` has found that the file is no recording, but has one inside.
+    - `more`: how many undecodable lines `events` has not yielded, as there were too many.
+    - `has_progress`: whether progress is shown.
+    - `has_start`: whether it begins where the flow did.
+    - `is_open`: whether the flow may go on after what there is.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.shown_name = escaped(name)
+        self.lineno = 0
+        self.is_wrapped = False
+        self.more = 0
+        self._more_from = 0  # the line of the first of them
+        self.has_progress = False
+        self.has_start = True
+        self.is_open = False
+
+    def __enter__(self: "_ARecording") -> "_ARecording":
+        return self
+
+    @abstractmethod
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close what was opened."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether events may come while it is read."""
+        return False
+
+    @abstractmethod
+    def events(self) -> Iterator[Event | DecodeError]:
+        """Yield each event, and the error of each line or frame that is none."""
+
+    def notes(self) -> Iterator[str]:
+        """Yield, for people, each end of the flow that is missing by no fault of it."""
+        if not self.has_start:
+            yield "the store has not kept the beginning of the run"
+        if self.is_open:
+            yield "the run has not ended yet, as far as the store knows"
+
+    def complaint(self, error: DecodeError) -> str:
+        """Return what `events` found to be no event, and where, as a line for people."""
+        column = "" if error.colno is None else f" (column {error.colno})"
+        return f"{self.shown_name}:{error.lineno}: {error.reason}: {error.message}{column}"
+
+    def rest(self) -> Iterator[str]:
+        """Yield a line for people about the errors that `events` has not yielded, if any."""
+        if self.more:
+            lines = count(self.more, "more line")
+            yield f"{self.shown_name}: {lines} without an event, from line {self._more_from} on"
+
+    def print(self, text: str) -> None:
+        """Print a line to stdout."""
+        print(text)
+
+
+_ARecording = TypeVar("_ARecording", bound=Recording)
+
+
+class Lines(Recording):
     """A recorded flow in a file, or in standard input for `-`; to be used in a `with`.
 
     - `reader`: the command that reads it, which an error may name.
-    - `name`: what a report calls the file; `shown_name`: the same, harmless to a terminal.
-    - `lineno`: the number of the line read last, from 1; where `events` reads Server-Sent Events,
-      that of the first line of the frame yielded last, and at their end that of the last line.
-    - `is_wrapped`: whether `events` has found that the file is no recording, but has one inside.
-    - `more`: how many undecodable lines `events` has not yielded, as there were too many.
-    - `has_progress`: whether progress is shown: at first, whether stderr is a terminal.
+    - `lineno`: where `events` reads Server-Sent Events, the number of the first line of the frame
+      yielded last, and at their end that of the last line.
+    - `has_progress`: at first, whether stderr is a terminal.
 
     The progress stands on stderr, renewed once a second; what is printed by `print` does not run
     into it. An OSError of the file has its `filename`, which one of the output has not.
@@ -49,12 +150,7 @@ class Lines:
         self._path = path
         self._reader = reader
         self._is_stdin = path == "-"
-        self.name = "<stdin>" if self._is_stdin else path
-        self.shown_name = escaped(self.name)
-        self.lineno = 0
-        self.is_wrapped = False
-        self.more = 0
-        self._more_from = 0  # the line of the first of them
+        super().__init__("<stdin>" if self._is_stdin else path)
         if self._is_stdin and sys.stdin is None:
             raise OSError(errno.EBADF, "it is closed", self.name)
         self._file: BinaryIO = (
@@ -64,9 +160,6 @@ class Lines:
         self._is_shown = False
         self._shown_at = time.monotonic()
         self._bytes = 0
-
-    def __enter__(self) -> "Lines":
-        return self
 
     def __exit__(
         self,
@@ -195,17 +288,6 @@ class Lines:
                 lineno=first,
             )
         self.lineno = last
-
-    def complaint(self, error: DecodeError) -> str:
-        """Return what `events` found to be no event, and where, as a line for people."""
-        column = "" if error.colno is None else f" (column {error.colno})"
-        return f"{self.shown_name}:{error.lineno}: {error.reason}: {error.message}{column}"
-
-    def rest(self) -> Iterator[str]:
-        """Yield a line for people about the errors that `events` has not yielded, if any."""
-        if self.more:
-            lines = count(self.more, "more line")
-            yield f"{self.shown_name}: {lines} without an event, from line {self._more_from} on"
 
     def print(self, text: str) -> None:
         """Print a line to stdout, in place of the progress if that stands on the same terminal."""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""`serve`: play a recorded run as Server-Sent Events, with a page that shows it live."""
+"""`serve`: a recorded run, played, or the runs of a store, each with a page that shows it live."""
 
 import argparse
 import math
@@ -10,8 +10,9 @@ from .. import DecodeError, Event
 from ..order import check
 from .pages import Server, host_name
 from .player import Player
-from .recording import Lines
-from .text import count
+from .recording import Lines, is_sqlite
+from .sites import Played, Site, Stored
+from .text import count, escaped
 
 __all__ = ["add_arguments"]
 
@@ -24,18 +25,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Play a recorded flow over HTTP, at the pace at which it was recorded: /events"
         " is the run as Server-Sent Events, which go on after the Last-Event-ID that a client has"
         " seen, and / is a page that shows it. The file is read as a whole first, also standard"
-        " input. The run begins with the first client, and has one clock for all. Ctrl-C ends the"
-        " server."
+        " input. The run begins with the first client, and has one clock for all. With --store"
+        " nothing is played: / lists the runs of a SQLite store, and each is live at /runs/NAME and"
+        " /runs/NAME/events, whoever writes it; NAME is percent-encoded, its slashes too. Ctrl-C"
+        " ends the server."
     )
     parser.epilog = (
         "Statuses of /events: 200 the run; 204 there is no more, for a client that has seen"
-        " all; 404 an id that this run has not given, 410 one of a round that is no longer kept;"
-        " 403 for a Host that is not this server. Exit status: 1 a line or frame of the file is no"
-        " event, there is none, or there are some after the flow's end; 2 the file cannot be read,"
-        " or the address not be had; 130 after Ctrl-C."
+        " all; 404 an id that this run has not given, or no such run, 410 frames, or a round, that"
+        " are no longer kept; 403 for a Host that is not this server. Exit status: 1 a line or"
+        " frame of the file is no event, there is none, or there are some after the flow's end; 2"
+        " the file cannot be read, or the address not be had; 130 after Ctrl-C."
     )
-    parser.add_argument(
-        "file", metavar="FILE", help="the recorded file of one flow; - for standard input"
+    served = parser.add_mutually_exclusive_group(required=True)
+    served.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        help="the recorded file of one flow; - for standard input",
+    )
+    served.add_argument(
+        "--store", metavar="FILE", help="a SQLite file of runs, which is there; the runs are live"
     )
     parser.add_argument(
         "--host",
@@ -49,8 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--speed",
         metavar="TIMES",
         type=_speed,
-        default=1.0,
-        help="how many times as quick as recorded (default: %(default)s); 0 for all at once",
+        help="how many times as quick as recorded (default: 1.0); 0 for all at once",
     )
     parser.add_argument(
         "--max-gap",
@@ -78,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a name that a Host may say besides this server's own, such as that of a proxy in"
         " front; may be given again",
     )
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, usage_error=parser.error)
 
 
 def _port(text: str) -> int:
@@ -130,6 +139,17 @@ def _speed(text: str) -> float:
 
 
 def _run(arguments: argparse.Namespace) -> Iterator[int]:
+    if arguments.store is None:
+        yield from _play(arguments)
+    else:
+        _serve_store(arguments)
+
+
+def _play(arguments: argparse.Namespace) -> Iterator[int]:
+    if is_sqlite(arguments.file):
+        arguments.usage_error(
+            f"{escaped(arguments.file)} is a SQLite file: --store serves the runs of one"
+        )
     events: list[Event] = []
     faults = 0
     with Lines(arguments.file, arguments.command) as lines:
@@ -142,22 +162,11 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
 
     player = Player(
         events,
-        speed=arguments.speed,
+        speed=1.0 if arguments.speed is None else arguments.speed,
         is_loop=arguments.loop,
         max_gap=arguments.max_gap,
     )
-    try:
-        server = Server(
-            arguments.host,
-            arguments.port,
-            player,
-            drop_after=arguments.drop_after,
-            allow_hosts=arguments.allow_host,
-        )
-    except OSError as error:
-        error.filename = f"{arguments.host}, port {arguments.port}"
-        raise
-    with server:
+    with _server(arguments, Played(player)) as server:
         print(f"page:   {server.url}")
         print(f"stream: {server.url}events")
         what = f"{count(len(events), 'event')} in {player.seconds:.2f}s"
@@ -166,6 +175,41 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
             broken = f"{count(len(violations), 'violation')} of the order of events"
             print(f"{lines.shown_name}: {broken}, which `check` names: it is played as it is")
         server.serve_forever()
+
+
+def _serve_store(arguments: argparse.Namespace) -> None:
+    from .store import open_store, reading  # here, since a recording needs no SQLite
+
+    for option, is_given in (
+        ("--speed", arguments.speed is not None),
+        ("--max-gap", arguments.max_gap is not None),
+        ("--loop", arguments.loop),
+    ):
+        if is_given:
+            arguments.usage_error(f"{option} is for a FILE that is played, not for --store")
+    path = arguments.store
+    runs = open_store(path)
+    with _server(arguments, Stored(runs, path)) as server:
+        with reading(path):
+            number = sum(1 for _ in runs.infos())
+        print(f"page:   {server.url}")
+        print(f"stream: {server.url}runs/NAME/events")
+        print(f"{escaped(path)}: {count(number, 'run')} now, each as it is written; Ctrl-C ends it")
+        server.serve_forever()
+
+
+def _server(arguments: argparse.Namespace, site: Site) -> Server:
+    try:
+        return Server(
+            arguments.host,
+            arguments.port,
+            site,
+            drop_after=arguments.drop_after,
+            allow_hosts=arguments.allow_host,
+        )
+    except OSError as error:
+        error.filename = f"{arguments.host}, port {arguments.port}"
+        raise
 
 
 def _read(lines: Lines, events: list[Event]) -> Iterator[str]:

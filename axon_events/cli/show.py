@@ -13,7 +13,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
 from typing import NoReturn, TypeAlias
 
 from .. import (
@@ -29,8 +28,8 @@ from .. import (
 )
 from ..order import Outcome
 from ..summary import FlowSummary, StepSummary
-from .recording import Lines
-from .text import columns, count, escaped, fit, pad, wrap
+from .recording import Recording, opened
+from .text import columns, count, date, escaped, fit, pad, wrap
 
 __all__ = ["add_arguments"]
 
@@ -52,13 +51,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " bars over its time, with their tokens and tool calls; elsewhere, a line for each event as"
         " it comes. On a terminal, the events of a pipe stand there as they come, and then the"
         " bars. The outcome comes last. A line or frame that is no event is reported and skipped."
+        " A run of a store is shown as it is now; one that has not ended is open."
     )
     parser.epilog = (
-        "Exit status: 0 the flows ended; 1 a line is no event, or a flow has no end;"
+        "Exit status: 0 the flows ended, or are open; 1 a line is no event, or a flow has no end;"
         " 2 a file cannot be read or written."
     )
     parser.add_argument(
-        "files", metavar="FILE", nargs="+", help="a recorded file; - for standard input"
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help="a recorded file; - for standard input; FILE#NAME for a run of a SQLite store",
     )
     parser.add_argument(
         "--text", action="store_true", help="on a terminal, show the text of each step as well"
@@ -81,7 +84,7 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
     space = ""
     for path in arguments.files:
         try:
-            with Lines(path, arguments.command) as lines:
+            with opened(path, arguments.command) as lines:
                 if len(arguments.files) > 1:
                     print(f"{space}==> {lines.shown_name} <==")
                     space = "\n"
@@ -94,11 +97,13 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
             print(f"{arguments.program}: {name}: {error.strerror}", file=sys.stderr)
 
 
-def _show(lines: Lines, with_text: bool) -> Iterator[int]:
+def _show(lines: Recording, with_text: bool) -> Iterator[int]:
     is_terminal = sys.stdout.isatty()
     prints_events = not is_terminal or lines.is_live
     if prints_events:
         lines.has_progress = lines.has_progress and not is_terminal  # the events are progress
+    for note in lines.notes():
+        lines.print(f"{lines.shown_name}: {note}")
     flow = _Flow()
     for found in lines.events():
         if isinstance(found, DecodeError):
@@ -118,6 +123,7 @@ def _show(lines: Lines, with_text: bool) -> Iterator[int]:
     flow.undecodable += lines.more
     for line in lines.rest():
         lines.print(line)
+    flow.is_open = lines.is_open
     if not lines.is_wrapped:
         yield from _end(flow, lines, prints_events, is_terminal, with_text)
 
@@ -129,7 +135,9 @@ def _write_page(arguments: argparse.Namespace) -> Iterator[int]:
     events: list[Event] = []
     undecodable = 0
     flows = 0
-    with Lines(arguments.files[0], arguments.command) as lines:
+    with opened(arguments.files[0], arguments.command) as lines:
+        for note in lines.notes():
+            print(f"{lines.shown_name}: {note}", file=sys.stderr)
         for found in lines.events():
             if isinstance(found, DecodeError):
                 yield 1
@@ -146,9 +154,11 @@ def _write_page(arguments: argparse.Namespace) -> Iterator[int]:
         return
     if flows > 1:
         print(f"{lines.shown_name}: {flows} flows: the page has the last", file=sys.stderr)
-    if not any(event.is_terminator for event in events):
+    if not (lines.is_open or any(event.is_terminator for event in events)):
         yield 1
-    page = self_contained(events, undecodable=undecodable + lines.more).encode()
+    page = self_contained(
+        events, undecodable=undecodable + lines.more, is_open=lines.is_open
+    ).encode()
     if arguments.html != "-":
         try:
             with open(arguments.html, "wb") as file:
@@ -165,12 +175,13 @@ def _write_page(arguments: argparse.Namespace) -> Iterator[int]:
 
 
 def _end(
-    flow: "_Flow", lines: Lines, prints_events: bool, is_terminal: bool, with_text: bool
+    flow: "_Flow", lines: Recording, prints_events: bool, is_terminal: bool, with_text: bool
 ) -> Iterator[int]:
     """Print what comes at the end of a flow; yield 1 if that is missing."""
-    if flow.terminator is None:
-        yield 1
-    flow.summary.close()
+    if not flow.is_open:
+        if flow.terminator is None:
+            yield 1
+        flow.summary.close()
     if is_terminal:
         if prints_events:
             lines.print("")
@@ -196,6 +207,7 @@ class _Flow:
     last_ms: int = 0  # the latest time; not the last one, if a clock was set back
     terminator: FlowComplete | FlowError | None = None
     after: int = 0  # events after the terminator
+    is_open: bool = False  # whether more may come
 
     def add(self, event: Event) -> None:
         """Take the next event."""
@@ -292,6 +304,8 @@ def _outcome(flow: _Flow) -> str:
             return f"completed: {_text(end.flow_name)} {_result(end.success)}: {what}"
         case FlowError() as end:
             return f"failed: {_text(end.flow_name)}: {_text(end.error)}: {what}"
+        case _ if flow.is_open:
+            return f"open: the run has not ended yet: {what}"
         case _:
             return f"truncated: the stream has no flow_complete or flow_error at its end: {what}"
 
@@ -321,14 +335,14 @@ def _picture(flow: _Flow, width: int, paint: _Paint, with_text: bool) -> Iterato
     """Yield the lines of a flow's picture, none of more than `width` columns."""
     summary = flow.summary
     colour = _RED if summary.success is False else _GREEN
-    if summary.outcome is Outcome.TRUNCATED:
+    if summary.outcome in (Outcome.OPEN, Outcome.TRUNCATED):
         colour = _YELLOW
     if flow.counts:
         name = "(no flow_start)" if summary.flow_name is None else _name(summary.flow_name)
         ending = f": {summary.outcome.value}"
         yield paint(fit(name, width - len(ending)), _BOLD) + paint(ending, colour)
         backend = "(unknown backend)" if summary.backend is None else _name(summary.backend)
-        yield paint(fit(f"{_date(flow.start_ms)} on {backend}", width), _DIM)
+        yield paint(fit(f"{date(flow.start_ms)} on {backend}", width), _DIM)
         yield ""
     if summary.steps:
         yield from _steps(flow, width, paint, with_text)
@@ -441,12 +455,3 @@ def _time(ms: int) -> str:
     if minutes < 60:
         return f"{minutes}m{seconds:02}s"
     return f"{minutes // 60}h{minutes % 60:02}m"
-
-
-def _date(ms: int) -> str:
-    """Return the date and time of Unix milliseconds."""
-    try:
-        date = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=ms)
-    except OverflowError:  # after the year 9999
-        return f"{ms} ms after 1970"
-    return f"{date:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""Text for a terminal: how wide it stands there, made harmless, cut, padded and wrapped."""
+"""Text for people: how wide it stands on a terminal, made harmless, cut, padded and wrapped."""
 
 import unicodedata
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 
-__all__ = ["columns", "count", "escaped", "fit", "pad", "wrap"]
+__all__ = ["columns", "count", "date", "escaped", "fit", "pad", "wrap"]
 
 # Controls, format characters and marks take no column of their own.
 _NO_COLUMN = {"Cc", "Cf", "Me", "Mn"}
@@ -81,3 +82,12 @@ def wrap(text: str, width: int) -> Iterator[str]:
 def count(number: int, noun: str) -> str:
     """Return a number of things, in words."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def date(ms: int) -> str:
+    """Return the date and time of Unix milliseconds."""
+    try:
+        time = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=ms)
+    except OverflowError:  # after the year 9999
+        return f"{ms} ms after 1970"
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"

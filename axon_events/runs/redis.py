@@ -18,7 +18,7 @@ import time
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -235,11 +235,9 @@ _PASSING: Final = frozenset(
     }
 )
 
-# The beginning of the text of other errors that may pass; Redis 6.2 puts the script's line first.
+# The code of other errors that may pass; Redis 6.2 puts the place in the script before it.
 _PASSING_TEXT: Final = re.compile(
-    r"(?:@user_script: \d+: -)?"
-    r"(?:BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN) "
-    r"|max number of clients reached"
+    r"(?:^|: -)(?:BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN) "
 )
 
 
@@ -265,8 +263,8 @@ class RedisRuns(Runs):
     - `client`: a synchronous `redis.Redis` or `redis.RedisCluster`, or one of valkey-py, for any
       protocol version, with or without `decode_responses`. The caller closes it. Give it a
       `socket_timeout` of some seconds: without one, a connection whose other end is gone blocks for
-      ever, since `timeout` is checked between its calls. At most eleven connections are used at
-      once.
+      ever. Give it `retry=None` too: `timeout` is checked between its calls, so that its own
+      retries and pauses come on top. At most eleven connections are used at once.
     - `prefix`: the beginning of the keys and channels of all runs: `axon:run-7` is the key of a
       run, `axon:c:run-7` its channel.
     - `ttl`: for how many seconds, above 0, a run is kept after the last sign of its writer.
@@ -366,9 +364,7 @@ class _Store:
 
     def look(self, runs: Sequence[str]) -> Sequence[State]:
         states: list[State] = []
-        for reply in self._each(_LOOK, [(run, ()) for run in runs]):
-            if isinstance(reply, Exception):
-                raise reply
+        for reply in self._all(_LOOK, runs):
             id, token, age, lease = reply.split(" ")
             states.append(State(End(_cursor(id), token), float(age) / 1000, float(lease) / 1000))
         return states
@@ -386,10 +382,7 @@ class _Store:
             keys = {_text(key) for key in self._client.scan_iter(pattern, _BATCH, "stream")}
         names = iter([key[len(self._prefix) :] for key in keys])
         while batch := list(islice(names, _BATCH)):
-            replies = self._each(_TAIL, [(name, ()) for name in batch])
-            for name, reply in zip(batch, replies, strict=True):
-                if isinstance(reply, Exception):
-                    raise reply
+            for name, reply in zip(batch, self._all(_TAIL, batch), strict=True):
                 if reply is not None:
                     yield name, _entries(reply.split("\n"))
 
@@ -405,21 +398,77 @@ class _Store:
             reply = self._client.execute_command("EVAL", script, 1, self.key(run), *arguments)
         return None if reply is None else _text(reply)
 
+    def _all(self, script: str, runs: Sequence[str]) -> Sequence[Any]:
+        """Evaluate a script for some runs, and return what it returns for each."""
+        replies = self._each(script, [(run, ()) for run in runs])
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
     def _each(self, script: str, calls: Sequence[tuple[str, Sequence[str | int]]]) -> "list[Any]":
-        """Evaluate a script for some runs; return what it returns, or an exception, for each."""
-        with _translated():
-            pipeline = self._client.pipeline(transaction=False)
-            for run, arguments in calls:
-                pipeline.execute_command("EVAL", script, 1, self.key(run), *arguments)
-            replies = pipeline.execute(raise_on_error=False)
-        return [
-            _translation(reply)
-            if isinstance(reply, Exception)
-            else None
-            if reply is None
-            else _text(reply)
-            for reply in replies
-        ]
+        """Evaluate a script for some runs; return what it returns, or an exception, for each.
+
+        Raises StoreUnavailable if no server answers.
+        """
+        nodes: dict[str, Any] = {}
+        indexes_at: dict[str, list[int]] = {}
+        for index, (run, _) in enumerate(calls):
+            name, node = self._node(run)
+            nodes[name] = node
+            indexes_at.setdefault(name, []).append(index)
+        replies: list[Any] = [None] * len(calls)
+        for name, indexes in indexes_at.items():
+            node = nodes[name]
+            found = self._of_node(node, script, [calls[index] for index in indexes])
+            for index, reply in zip(indexes, found, strict=True):
+                replies[index] = reply
+        if calls and all(isinstance(reply, StoreUnavailable) for reply in replies):
+            raise replies[0]
+        return replies
+
+    def _node(self, run: str) -> tuple[str, Any]:
+        """Return the node of a cluster that has a run, with its name; None if there is none."""
+        if (find := getattr(self._client, "get_node_from_key", None)) is not None:
+            with suppress(Exception):  # which says that no node has it now
+                node = find(self.key(run))
+                return node.name, node
+        return "", None
+
+    def _of_node(
+        self, node: Any, script: str, calls: Sequence[tuple[str, Sequence[str | int]]]
+    ) -> Sequence[Any]:
+        """Do what `_each` does for runs that are on one node.
+
+        A pipeline of a cluster would fail as a whole with any of its nodes, and that of redis-py 7
+        and 8 asks one of them for the key of each script.
+        """
+        replies: list[Any]
+        try:
+            with _translated():
+                pipeline = self._client_of(node).pipeline(transaction=False)
+                for run, arguments in calls:
+                    pipeline.execute_command("EVAL", script, 1, self.key(run), *arguments)
+                replies = [_reply(reply) for reply in pipeline.execute(raise_on_error=False)]
+        except StoreUnavailable as error:
+            replies = [error] * len(calls)
+        failed = [isinstance(reply, StoreUnavailable) for reply in replies]
+        if node is not None and any(failed):
+            # The runs may be elsewhere now. One call has the client of the cluster find out where.
+            index = failed.index(True)
+            run, arguments = calls[index]
+            try:
+                replies[index] = self._one(script, run, *arguments)
+            except Exception as error:
+                replies[index] = error
+        return replies
+
+    def _client_of(self, node: Any) -> Any:
+        if node is None:
+            return self._client
+        client: Any = self._client
+        connection = getattr(client, "get_redis_connection", None) or client.get_valkey_connection
+        return connection(node)
 
 
 class _Watch:
@@ -538,9 +587,15 @@ def _translation(error: Exception) -> Exception:
     """Return a StoreUnavailable for an error that may pass, and any other error as it is."""
     names = {kind.__name__ for kind in type(error).__mro__}
     passes = names.isdisjoint(_STAYING) or not names.isdisjoint(_PASSING)
-    if not passes and not _PASSING_TEXT.match(str(error)):
+    if not passes and not _PASSING_TEXT.search(str(error)):
         return error
     return StoreUnavailable(f"the server does not answer: {type(error).__name__}: {error}")
+
+
+def _reply(reply: Any) -> Any:
+    if isinstance(reply, Exception) and not isinstance(reply, StoreUnavailable):
+        return _translation(reply)
+    return _text(reply) if isinstance(reply, bytes) else reply
 
 
 def _text(reply: bytes | str) -> str:

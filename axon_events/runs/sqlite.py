@@ -17,7 +17,8 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from ..replay import StoreUnavailable
@@ -314,6 +315,9 @@ class _Store:
                     if run is None
                     else State(run.end, run.age, run.lease)
                 )
+            if any(state.age > state.lease for state in states):
+                # A lock is not all that a writer needs: it may have been without room on the disk.
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
         return states
 
     def close_if_dead(self, run: str, end: End) -> None:
@@ -489,6 +493,30 @@ def _translated() -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise StoreUnavailable(f"the file does not answer: {error}") from error
+
+
+def holds_runs(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a file is one of runs; make none, and leave what is there as it is.
+
+    Raises StoreUnavailable if there is no such file, or it cannot be opened, or is locked.
+    """
+    # Not as read-only, which leaves the two files of the WAL behind.
+    uri = f"{Path(path).absolute().as_uri()}?mode=rw"
+    with (
+        _calls,
+        _translated(),
+        closing(sqlite3.connect(uri, timeout=_BUSY_SECONDS, uri=True)) as connection,
+    ):
+        try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (tables,) = connection.execute(
+                "SELECT count(*) FROM sqlite_master WHERE name IN ('run', 'entry')"
+            ).fetchone()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:  # it is no file of SQLite
+            return False
+    return (version, tables) == (_VERSION, 2)
 
 
 def _is_new(connection: sqlite3.Connection) -> bool:

@@ -52,9 +52,9 @@ TESTS = {
     "_event_stream": ("test_sse",),
     "cli.conformance": ("test_cli_verify", "test_cli_zip"),
     "cli.verify": ("test_cli_zip",),
-    "cli.pages": ("test_cli_serve",),
+    "cli.pages": ("test_cli_serve", "test_cli_sites"),
     "cli.player": ("test_cli_serve",),
-    "cli.recording": ("test_cli_check", "test_cli_wrapping"),
+    "cli.recording": ("test_cli_check", "test_cli_store", "test_cli_wrapping"),
 }
 
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {

@@ -5,11 +5,12 @@
     python -m tests.gates.servers [--full]
 
 The gate installs the servers, the frameworks and the clients into an environment of its own, from
-requirements.txt and package.json, and runs `checks.py` there. Every snippet of docs/serving.md,
-docs/frameworks.md and docs/clients.md that is marked `server` runs in it. In short, which takes
-some four minutes, every server serves one client and one server serves every client, directly and
-behind nginx; with `--full` every server serves every client in both ways. It needs Python 3.11 or
-3.12, pip, node with npm, Chromium and its driver, nginx and curl.
+requirements.txt and package.json, and runs `checks.py` and `workers.py` there. Every snippet of
+docs/serving.md, docs/frameworks.md, docs/clients.md and docs/runs.md that is marked `server` runs
+in it. In short, which takes some five minutes, every server serves one client and one server serves
+every client, directly and behind nginx; with `--full` every server serves every client in both
+ways. It needs Python 3.11 or 3.12, pip, node with npm, Chromium and its driver, nginx, redis-server
+and curl.
 """
 
 import os
@@ -36,7 +37,8 @@ def main() -> int:
         try:
             python = installed(os.path.join(folder, "venv"), FOLDER / "requirements.txt")
             subprocess.run(NPM, cwd=folder, check=True)
-            checks = [python, "-m", "unittest", "-v", f"{__package__}.checks"]
+            modules = [f"{__package__}.checks", f"{__package__}.workers"]
+            checks = [python, "-m", "unittest", "-v", *modules]
             subprocess.run(checks, cwd=ROOT, env=variables, check=True)
         except subprocess.CalledProcessError:  # which has printed why
             return 1

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""Reads a SQLite store of runs for a command, which makes no file and changes none.
+
+Each OSError has a `filename`, as one of a file that cannot be read.
+"""
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from operator import attrgetter
+
+from .. import Event, FlowStart
+from ..runs import CursorExpired, RunInfo, RunUnknown, StoreUnavailable
+from ..runs.sqlite import SqliteRuns, holds_runs
+from .recording import Recording, is_sqlite
+from .text import escaped, fit
+
+__all__ = ["StoredRun", "complaint", "open_store", "reading"]
+
+# So many runs are named to somebody who has to choose one, each in so many columns.
+_NAMED = 5
+_LONGEST_NAME = 60
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Raise OSError, which names the file, if its store does not answer."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise OSError(errno.EIO, escaped(str(error)), path) from error
+
+
+def open_store(path: str) -> SqliteRuns:
+    """Return the store of a file; raise OSError if that holds none."""
+    got = "no file"
+    if os.path.isdir(path):
+        got = "a folder"
+    elif os.path.exists(path):
+        with reading(path):
+            if holds_runs(path):
+                return SqliteRuns(path)
+        got = "another SQLite database" if is_sqlite(path) else "a file of another kind"
+    raise OSError(errno.EINVAL, f"expected a SQLite file of runs, got {got}", path)
+
+
+def complaint(path: str) -> OSError:
+    """Return what to say of a SQLite file that is given in place of a run of it."""
+    with open_store(path) as runs, reading(path):
+        return OSError(
+            errno.EINVAL,
+            f"a SQLite file of runs: name a run, {escaped(path)}#NAME; {_names(runs.infos())}",
+            path,
+        )
+
+
+def _names(infos: Iterable[RunInfo]) -> str:
+    """Return which runs there are, in words: the newest ones."""
+    newest = sorted(infos, key=attrgetter("time_ms"), reverse=True)
+    names = [fit(escaped(info.name), _LONGEST_NAME) for info in newest]
+    if not names:
+        return "it has none"
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"it has {', '.join(names[:_NAMED])}{more}"
+
+
+class StoredRun(Recording):
+    """A run of a store, as it was when this was made; `lineno` is the number of an event, from 1.
+
+    Raises OSError if there is no such store or run.
+    """
+
+    def __init__(self, path: str, run: str) -> None:
+        super().__init__(f"{path}#{run}")
+        with open_store(path) as runs, reading(path):
+            infos = list(runs.infos())  # before the events: what ends meanwhile has its end
+            try:
+                self._events = runs.run(run).events()
+                self.has_start = self._has_start(runs, run)
+            except RunUnknown:
+                raise OSError(
+                    errno.ENOENT, f"the store has no run of that name; {_names(infos)}", self.name
+                ) from None
+        ended = {info.name for info in infos if info.ended}
+        self.is_open = run not in ended and not any(event.is_terminator for event in self._events)
+
+    def _has_start(self, runs: SqliteRuns, run: str) -> bool:
+        if self._events and isinstance(self._events[0], FlowStart):
+            return True
+        try:
+            runs.run(run).after()
+        except CursorExpired:
+            return False
+        return True
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+    def events(self) -> Iterator[Event]:
+        for event in self._events:
+            self.lineno += 1
+            yield event
