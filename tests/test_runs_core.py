@@ -730,6 +730,19 @@ class OneWriter(Case):
         second.close()
         self.assertEqual(self.texts(), [to_json(START), "taken over", "closed"])
 
+    def test_ends_of_the_same_number_are_told_apart_by_their_writer(self) -> None:
+        first = self.open().create("run")
+        first.append(token(1))
+        first.append(START)  # 1.1, as the take-over
+        first.flush()
+        with mock.patch.object(first._process.store, "append", side_effect=StoreUnavailable("x")):
+            self.forget("run", 1)
+            second, _ = self.open().resume("run")
+            first.append(token(2))
+        self.assert_fenced(first)
+        second.close()
+        self.assertEqual(self.texts(), [to_json(token(1)), "taken over", "closed"])
+
     def test_a_run_that_was_closed_is_resumed(self) -> None:
         with self.open().create("run") as first:
             first.append(token(1))
@@ -1100,6 +1113,61 @@ class LosingStore(Case):
                     with self.assertRaises(RunLost):
                         next(follower)
                 writer.flush()
+
+    def test_much_that_is_to_be_restored_costs_no_run_its_lease(self) -> None:
+        runs = self.open()
+        writers = {f"run-{number}": runs.create(f"run-{number}") for number in range(20)}
+        for writer in writers.values():
+            for index in range(1, 51):
+                writer.append(token(index))
+            writer.flush()
+        followers = {name: self.open().run(name).follow() for name in list(writers)[:3]}
+        for name, follower in followers.items():
+            self.assertEqual(next(follower), tokens(50, run=name))
+        store = runs._process().store
+        append = store.append
+
+        def slow(appends: Sequence[Any]) -> Any:
+            answers: list[object] = []
+            for each in appends:
+                answers += append([each])
+                time.sleep(len(each.entries) * LEASE / 200)
+            return answers
+
+        with mock.patch.object(_writer, "_APPEND_COUNT", 50):
+            with mock.patch.object(store, "append", side_effect=StoreUnavailable("x")):
+                for name in writers:
+                    self.forget(name)
+            with mock.patch.object(store, "append", slow):
+                for writer in writers.values():
+                    writer.append(token(51))
+                    writer.flush()
+        for name, follower in followers.items():
+            self.assertEqual(next(follower), tokens(1, 51, run=name))
+
+    def test_what_was_lost_before_and_restored_does_not_count(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        runs = self.open(lease=15.0)
+        follower = self.follow_first(runs)
+        process = runs._process()
+        feed = process._feeds["run"]
+        until(lambda: not process._is_sweeping)
+        feed.lost_since = time.monotonic() - 100
+        feed.is_active = True  # it was restored, and has got entries since then
+        nowhere = _store.State(_store.NOWHERE, 0.0, 15.0)
+        with mock.patch.object(process.store, "look", return_value=[nowhere]):
+            process._sweep()
+            process._sweep()  # lost again, a moment ago
+        # And the time in which the store cannot be reached does not count.
+        feed.lost_since = time.monotonic() - 100
+        with mock.patch.object(process.store, "look", side_effect=StoreUnavailable("x")):
+            process._sweep()
+        with mock.patch.object(process.store, "look", return_value=[nowhere]):
+            process._sweep()
+        writer.append(token(2))
+        self.assertEqual(next(follower), tokens(1, 2))
 
     def test_followers_of_another_history_are_told(self) -> None:
         """The tail died with its writer, and another went on from what was left."""
@@ -1863,6 +1931,33 @@ class DeadWriters(Case):
         writer.append(token(2))
         self.assertEqual(next(follower), tokens(1, 2))
         writer.flush()
+
+    def test_a_writer_whose_events_do_not_fit_keeps_its_lease(self) -> None:
+        runs = self.open()
+        writer = runs.create("run")
+        writer.append(token(1))
+        writer.flush()
+        store = runs._process().store
+        append = store.append
+        beats: list[object] = []
+
+        def appending(appends: Sequence[Any]) -> Any:
+            if any(each.entries for each in appends):
+                raise StoreUnavailable("the disk is full")
+            beats.append(appends)
+            return append(appends) if len(beats) > 1 else [StoreUnavailable("x") for _ in appends]
+
+        follower = self.follow_first(self.open())
+        with mock.patch.object(store, "append", appending):
+            for index in range(2, 5):
+                writer.append(token(index))
+            runs.create("other").append(START)
+            until(lambda: len(beats) > 9)
+            with mock.patch.object(store, "append", side_effect=StoreUnavailable("x")) as broken:
+                until(lambda: broken.call_count > 3)
+        writer.flush()
+        writer.close()
+        self.assertEqual(b"".join(follower), tokens(3, 2))
 
     def test_a_run_that_ended_is_not_closed(self) -> None:
         with self.open(lease=SHORT).create("run") as writer:

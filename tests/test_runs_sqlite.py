@@ -153,6 +153,21 @@ class Leases(Case):
         store.append([Append("run", run.end, [], None)])
         self.assertLess(store.look(["run"])[0].age, 5.0)
 
+    @needs.processes
+    def test_who_has_no_room_to_write_says_nothing_of_who_does_not(self) -> None:
+        import resource  # which Windows does not have
+
+        store = self.store()
+        store.append([Append("run", NOWHERE, [entry((0, 1))], None)])
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        self.let_pass(20)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, limits)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(self.path), limits[1]))
+        with self.assertRaises(StoreUnavailable):
+            store.look(["run"])
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        self.assertGreater(store.look(["run"])[0].age, 15.0)
+
     def test_closing_compares_the_end_and_the_lease(self) -> None:
         store = self.store()
         store.append([Append("run", NOWHERE, [entry((3, 0))], None)])

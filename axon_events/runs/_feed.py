@@ -156,6 +156,12 @@ class Feed(ReplayLog):
         self.process.drop(self)
         self.change()
 
+    def note_restored(self) -> None:
+        """Note that nothing is lost any more, as far as is known."""
+        if self.lost_since is not None:
+            self.lost_since = None
+            self.change()
+
     def change(self) -> None:
         """Have all followers look again."""
         with self._lock:

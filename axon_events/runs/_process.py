@@ -25,7 +25,7 @@ from .._catalog import Event
 from .._codec import from_json
 from .._wait import ThreadWaiter
 from ..replay import CursorAhead, CursorExpired, StoreUnavailable, _shown
-from . import Fenced, RunExists, RunInfo
+from . import Fenced, RunExists, RunInfo, _writer
 from ._feed import PAGE_BYTES, Feed, RunFollower
 from ._store import (
     BEGINNING,
@@ -45,6 +45,7 @@ from ._store import (
     is_event,
     is_final,
     seconds_until,
+    size_of,
 )
 from ._writer import RunWriter
 
@@ -363,6 +364,9 @@ class Process:
         beat = self.settings.beat
         next_beat = time.monotonic() + beat
         pause = 0.0
+        shortest, longest = _PAUSES
+        # Shorter than the time between two looks, so that not three in a row miss the writer.
+        longest = min(longest, beat / 2)
         while True:
             if pause:
                 self._closing.wait(pause)
@@ -373,30 +377,44 @@ class Process:
             if not self._due:
                 waiter.wait(seconds_until(next_beat) if self._writers else None)
             now = time.monotonic()
-            if now >= next_beat:
+            trouble: StoreUnavailable | None = None
+            if now >= next_beat or pause:
+                # By themselves: there may be no room for events, or so many that they take long.
                 next_beat = now + beat
-                self._due.update(self._writers)
-            pause = self._append(now - beat / 2, pause)
+                trouble = self._send(self._heartbeats(now - beat / 2))
+            trouble = self._send(self._next_appends()) or trouble
+            self.trouble_of_writes = trouble
+            pause = 0.0 if trouble is None else min(max(2 * pause, shortest), longest)
 
-    def _append(self, beat: float, pause: float) -> float:
-        """Append what is due; return for how many seconds to wait before the next time."""
+    def _heartbeats(self, beat: float) -> list[tuple[RunWriter, Append]]:
+        writers = ((writer, writer.heartbeat(beat)) for writer in list(self._writers))
+        return [(writer, append) for writer, append in writers if append is not None]
+
+    def _next_appends(self) -> list[tuple[RunWriter, Append]]:
+        """Return what is to be appended at once, of the writers whose turn it is."""
         appends: list[tuple[RunWriter, Append]] = []
+        count = size = 0
         for writer in list(self._due):
+            if count >= _writer._APPEND_COUNT or size >= _writer._APPEND_BYTES:
+                break
             del self._due[writer]  # first, so that any later append makes it due again
-            if (append := writer.next_append(beat)) is not None:
+            if (append := writer.next_append()) is not None:
                 appends.append((writer, append))
+                count += len(append.entries)
+                size += sum(size_of(entry.text) for entry in append.entries)
             elif writer.is_done:
                 self._writers.pop(writer, None)
+        return appends
+
+    def _send(self, appends: list[tuple[RunWriter, Append]]) -> StoreUnavailable | None:
+        """Append, and tell the writers what the store answers; return the trouble that passes."""
         if not appends:
-            return 0.0
+            return None
+        answers: Sequence[End | Exception | None]
         try:
             answers = self.store.append([append for _, append in appends])
-        except StoreUnavailable as error:
-            answers = [error] * len(appends)
         except Exception as error:
-            for writer, _ in appends:
-                writer.fail(_broken(error))
-            return 0.0
+            answers = [error] * len(appends)
         trouble: StoreUnavailable | None = None
         for (writer, append), answer in zip(appends, answers, strict=True):
             if isinstance(answer, StoreUnavailable):
@@ -409,11 +427,7 @@ class Process:
                 self._due[writer] = None
             elif writer.is_done:
                 self._writers.pop(writer, None)
-        self.trouble_of_writes = trouble
-        shortest, longest = _PAUSES
-        # Shorter than the time between two looks, so that not three in a row miss the writer.
-        longest = min(longest, self.settings.beat / 2)
-        return 0.0 if trouble is None else min(max(2 * pause, shortest), longest)
+        return trouble
 
     def _hub(self) -> None:
         next_sweep = 0.0
@@ -497,6 +511,8 @@ class Process:
         # Before the look, so that what is appended after it counts as no loss.
         quiet = [(feed, feed.highest()) for feed in feeds if not feed.is_active]
         for feed in feeds:
+            if feed.is_active:
+                feed.note_restored()  # since more has come
             feed.is_active = False
         try:
             states = self.store.look([feed.run for feed, _ in quiet]) if quiet else ()
@@ -505,7 +521,9 @@ class Process:
                 self._judge(feed, highest, state)
         except Exception as error:
             for feed in feeds:
-                feed.looks = 0  # they count in a row
+                # Only looks in a row count, and only the time in which a writer can restore.
+                feed.looks = 0
+                feed.note_restored()
             self._note_trouble(error)
         finally:
             self._is_sweeping = False
@@ -521,9 +539,7 @@ class Process:
             if now - feed.lost_since > 3 * self.settings.lease:
                 feed.lose()
             return
-        if feed.lost_since is not None:
-            feed.lost_since = None
-            feed.change()
+        feed.note_restored()
         if state.end == NOWHERE:
             return
         if feed.last is None:

@@ -49,7 +49,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RunWriter"]
 
-_APPEND_COUNT: Final = 1000  # entries that are appended at once, at most
+# How many entries of a run are appended at once, at most; and of all runs, but for the last one.
+_APPEND_COUNT: Final = 1000
 _APPEND_BYTES: Final = 2**20  # one more entry may go over it
 
 
@@ -267,13 +268,10 @@ class RunWriter:
             f"not all events of the run {_shown(self._run)} are stored yet: {why}"
         ) from trouble
 
-    def next_append(self, beat: float) -> Append | None:
-        """Return what to append next. In the writer's thread, like the methods below.
-
-        - `beat`: a time; if the store has not answered since, at least a heartbeat is due.
-        """
+    def next_append(self) -> Append | None:
+        """Return what to append next. In the writer's thread, like the methods below."""
         with self._lock:
-            if self._failure is not None or (self._end == NOWHERE and not self._pending):
+            if self._failure is not None or not self._pending:
                 return None
             entries: list[Entry] = []
             size = 0
@@ -284,9 +282,14 @@ class RunWriter:
                 size += size_of(entry.text)
                 if size >= _APPEND_BYTES:
                     break
-            if not entries and self._reached > beat:
-                return None
             return Append(self._run, self._end, entries, self._keep(entries, size))
+
+    def heartbeat(self, beat: float) -> Append | None:
+        """Return a heartbeat, unless the store has answered since a time, or has no such run."""
+        with self._lock:
+            if self._failure is not None or self._end == NOWHERE or self._reached > beat:
+                return None
+            return Append(self._run, self._end, (), None)
 
     def _keep(self, entries: Sequence[Entry], size: int) -> int | None:
         """Return how many entries the store is to keep, including those it gets now."""

@@ -314,6 +314,9 @@ class _Store:
                     if run is None
                     else State(run.end, run.age, run.lease)
                 )
+            if any(state.age > state.lease for state in states):
+                # A lock is not all that a writer needs: it may have been without room on the disk.
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
         return states
 
     def close_if_dead(self, run: str, end: End) -> None:

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the axon_events authors
+"""Whatever fails, a follower gets each event once and in order, or an explicit end or error.
+
+    python -m tests.gates.runs [--only NAME …] [--store sqlite|redis] [--full]
+
+Processes write and follow the runs of a store, and they, the store or the connections to it fail in
+one scenario after the other. What each follower got is compared with what its writer has written:
+there is no hole, no copy, and nobody waits for ever. Then each client of Redis is tried, by
+clients.py. The gate installs the clients into environments of their own, from the lists here. It
+needs redis-server, and Python 3.11 or 3.12. In short it takes some three minutes; with `--full`,
+which is for by hand, it takes half an hour.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from ... import ROOT
+from ..environment import installed
+from . import clients, trials
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def main() -> int:
+    """Install the client, and try the scenarios; return 0 if all is well."""
+    arguments = sys.argv[1:]
+    options = trials.parsed(arguments, __doc__ or "")
+    if options.store == "sqlite":
+        return trials.main(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            python = installed(os.path.join(folder, "venv"), FOLDER / "redis8.txt")
+            command = [python, "-W", "error", "-m", f"{__package__}.trials", *arguments]
+            subprocess.run(command, cwd=ROOT, check=True)
+        except subprocess.CalledProcessError:  # which has printed why
+            return 1
+    return 0 if options.only else clients.check()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
