@@ -4,10 +4,12 @@
 
 This process writes. Followers are in another one (see `runs_apps`), all in one loop of asyncio, and
 Redis in a third one. Floor and package take turns, and the medians of the rounds count: of the
-figures, and of the ratios of the two in each round.
+figures, and of the ratios of the two in each round. On a machine that does other work meanwhile,
+times tell nothing: look at the load that is printed first.
 """
 
 import json
+import os
 import shutil
 import sqlite3
 import statistics
@@ -404,7 +406,10 @@ def main() -> None:
     race.print_versions(["redis"])
     with tempfile.TemporaryDirectory() as folder, Server(folder) as server:
         client: Any = server.client()
-        print(f"SQLite {sqlite3.sqlite_version}, Redis {client.info()['redis_version']}\n")
+        print(
+            f"SQLite {sqlite3.sqlite_version}, Redis {client.info()['redis_version']};"
+            f" load of {os.cpu_count()} processors before: {os.getloadavg()[0]:.1f}\n"
+        )
         client.close()
         sqlite_appends()
         sqlite_delivery()
