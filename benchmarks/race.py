@@ -88,22 +88,6 @@ def print_aims() -> None:
         print(f"- {one}")
 
 
-def keep(title: str, unit: str, figures: Mapping[str, float]) -> None:
-    """Keep the figures of a table for `write`, by the contestant, the first one's first."""
-    _tables.append({"title": title, "unit": unit, "figures": dict(figures)})
-
-
-def write(path: Path) -> None:
-    """Write what was measured as JSON, for `python -m benchmarks.compare`."""
-    measured = {
-        "format": 1,
-        "versions": _versions,
-        "tables": _tables,
-        "aims": {"met": met, "missed": missed},
-    }
-    path.write_text(json.dumps(measured, indent=1) + "\n", "utf-8")
-
-
 def seconds(function: Callable[[], object]) -> float:
     """Return how long a call took."""
     begun = time.perf_counter()
@@ -148,6 +132,22 @@ def compare(
             )
         )
     table((title, unit, "ratio", "aim", ""), rows)
+
+
+def keep(title: str, unit: str, figures: Mapping[str, float]) -> None:
+    """Keep the figures of a table for `write`, by the contestant, the first one's first."""
+    _tables.append({"title": title, "unit": unit, "figures": dict(figures)})
+
+
+def write(path: Path) -> None:
+    """Write what was measured as JSON, for `python -m benchmarks.compare`."""
+    measured = {
+        "format": 1,
+        "versions": _versions,
+        "tables": _tables,
+        "aims": {"met": met, "missed": missed},
+    }
+    path.write_text(json.dumps(measured, indent=1) + "\n", "utf-8")
 
 
 def judge(what: str, value: float, limit: float, least: bool = False) -> str:
