@@ -67,7 +67,6 @@ $(BENCH)/installed: benchmarks/requirements.txt
 	@$(BENCH)/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
 	@touch $@
 
-.PHONY: pictures
 pictures: ## Draw the pictures of the README; needs Chromium and chromedriver
 	$(PYTHON) -m tools.pictures
 
