@@ -238,10 +238,11 @@ class Following:
     async def _left(self, follower: AsyncIterator[bytes]) -> bool:
         pause = self._plan.get("pause", 0.0)
         async for piece in follower:
-            if self.took(piece):
-                return True
+            leaves = self.took(piece)
             if pause:
                 await asyncio.sleep(pause)
+            if leaves:
+                return True
         return False
 
     def in_a_thread(self) -> None:
@@ -259,9 +260,10 @@ class Following:
 
     def _left_by_a_thread(self, follower: Iterator[bytes]) -> bool:
         for piece in follower:
-            if self.took(piece):
-                return True
+            leaves = self.took(piece)
             time.sleep(self._plan.get("pause", 0.0))
+            if leaves:
+                return True
         return False
 
 
