@@ -110,7 +110,8 @@ class Writing:
 
     async def _begun(self) -> tuple[RunWriter, Iterable[Event]]:
         if self._plan.get("resume"):
-            writer, before = await self._runs.aresume(self._run)
+            # One that is written faster than it can be read and taken over is not to be had yet.
+            writer, before = await self._tried(lambda: self._runs.aresume(self._run))
             self._log.note("resumed", self._run, len(before))
             return writer, closing(before, error="the writer died", clock=lambda: 0)
         events = known(

@@ -168,7 +168,7 @@ def two_creators(stage: Stage) -> Figures:
 def second_writer(stage: Stage) -> Figures:
     """A writer that takes over a run fences the one that writes it; followers get the new end."""
     runs = stage.names(stage.of(10, 40))
-    first = stage.write(runs, tokens=10_000)
+    first = stage.write(runs, tokens=10_000, pace=0.1)
     stage.follow(runs, 4)
     stage.until_each_has(20)
     second = stage.write(runs, resume=True, pace=0.0)
