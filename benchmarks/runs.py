@@ -4,10 +4,12 @@
 
 This process writes. Followers are in another one (see `runs_apps`), all in one loop of asyncio, and
 Redis in a third one. Floor and package take turns, and the medians of the rounds count: of the
-figures, and of the ratios of the two in each round.
+figures, and of the ratios of the two in each round. On a machine that does other work meanwhile,
+times tell nothing: look at the load that is printed first.
 """
 
 import json
+import os
 import shutil
 import sqlite3
 import statistics
@@ -64,7 +66,7 @@ def token(n: int, text: str = "Quay") -> StepToken:
 def rounds(
     contestants: Mapping[str, Callable[[], Figures]], count: int
 ) -> dict[str, list[Figures]]:
-    """Let contestants take turns so many times, every other round in reverse; return the figures."""
+    """Let contestants take turns, every other round in reverse; return the figures of each."""
     results: dict[str, list[Figures]] = {name: [] for name in contestants}
     for n in range(count):
         for name in list(contestants)[:: -1 if n % 2 else 1]:
@@ -143,11 +145,14 @@ def deliver(
         assert process.stdout is not None
         more = look()
         interval = 1 / EVENTS_PER_SECOND / RUNS
-        begun = time.monotonic()
+        begun = time.monotonic_ns()
         for n in range((events - 1) * RUNS):
-            if (wait := begun + n * interval - time.monotonic()) > 0:
-                time.sleep(wait)
-            appends[n % RUNS](token(n // RUNS + 2, str(time.monotonic_ns())))
+            # Where an append blocks, the events that wait for it count from when they were due.
+            time_ns = begun + round(n * interval * 1e9)
+            if (wait := time_ns - time.monotonic_ns()) > 0:
+                time.sleep(wait * 1e-9)
+                time_ns = time.monotonic_ns()
+            appends[n % RUNS](token(n // RUNS + 2, str(time_ns)))
         figures: dict[str, float] = json.loads(process.stdout.readline())
     return {**figures, **more}
 
@@ -401,7 +406,10 @@ def main() -> None:
     race.print_versions(["redis"])
     with tempfile.TemporaryDirectory() as folder, Server(folder) as server:
         client: Any = server.client()
-        print(f"SQLite {sqlite3.sqlite_version}, Redis {client.info()['redis_version']}\n")
+        print(
+            f"SQLite {sqlite3.sqlite_version}, Redis {client.info()['redis_version']};"
+            f" load of {os.cpu_count()} processors before: {os.getloadavg()[0]:.1f}\n"
+        )
         client.close()
         sqlite_appends()
         sqlite_delivery()

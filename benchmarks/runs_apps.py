@@ -2,9 +2,9 @@
 # Copyright (c) 2026 the axon_events authors
 """The followers of `make bench-runs`: a process that follows runs in one loop of asyncio.
 
-`python -m benchmarks.runs_apps NAME ADDRESS --runs N --followers N --events N --warm N` follows runs
-that have one event each. It prints a line when all followers have begun, and its figures as JSON
-when each has got all events of its run. It stays until the end of its standard input.
+`python -m benchmarks.runs_apps NAME ADDRESS --runs N --followers N --events N --warm N` follows
+runs that have one event each. It prints a line when all followers have begun, and its figures as
+JSON when each has got all events of its run. It stays until the end of its standard input.
 """
 
 import argparse

@@ -61,7 +61,7 @@ from axon_events.runs._core import Runs
 from axon_events.runs.sqlite import SqliteRuns
 from axon_events.sse import Encoder, Reader
 
-from . import ROOT, needs
+from . import PACKAGE, ROOT, needs
 from .effort import rounds
 from .samples import EVENTS, random_event
 from .threads import PATIENCE, background, end_if_it_hangs, listed, run
@@ -235,7 +235,7 @@ class Case(unittest.TestCase):
         process = subprocess.Popen(
             [
                 *(sys.executable, "-W", "error", "-c"),
-                "".join(map(textwrap.dedent, codes)),
+                "".join(map(textwrap.dedent, codes)).replace("axon_events", PACKAGE),
                 *(self.address(), str(LEASE), *arguments),
             ],
             stdin=subprocess.PIPE,

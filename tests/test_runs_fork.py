@@ -4,10 +4,13 @@
 
 import threading
 import unittest
+from functools import partial
+from typing import Any
 
 from axon_events.runs._fork import Calls
 
 from . import needs
+from .test_runs_core import until
 from .threads import PATIENCE, background, end_if_it_hangs
 
 
@@ -22,8 +25,8 @@ class Forks(unittest.TestCase):
     def test_calls_and_forks_wait_for_each_other(self) -> None:
         order: list[str] = []
         calls = Calls(None, lambda: order.append("before"))
+        condition: Any = calls._condition
         in_call, may_end = threading.Event(), threading.Event()
-        in_fork, may_fork = threading.Event(), threading.Event()
 
         def call() -> None:
             with calls:
@@ -33,8 +36,6 @@ class Forks(unittest.TestCase):
 
         def fork() -> None:
             calls._begin_fork()
-            in_fork.set()
-            may_fork.wait(PATIENCE)
             order.append("fork")
             calls._end_fork()
 
@@ -42,16 +43,19 @@ class Forks(unittest.TestCase):
             with calls:
                 order.append("late")
 
-        calling = background(call)
+        threads = [background(call)]
         in_call.wait(PATIENCE)
-        forking = background(fork)
+        for count, function in enumerate((fork, late), 1):
+            threads.append(background(function))
+            until(partial(self.are_waiting, condition, count))
         may_end.set()
-        in_fork.wait(PATIENCE)
-        calling_late = background(late)
-        may_fork.set()
-        for each in (calling, forking, calling_late):
+        for each in threads:
             each.result(PATIENCE)
         self.assertEqual(order, ["call", "before", "fork", "late"])
+
+    @staticmethod
+    def are_waiting(condition: Any, count: int) -> bool:
+        return len(condition._waiters) == count
 
     def test_a_call_that_does_not_end_is_not_waited_for_any_longer(self) -> None:
         calls = Calls(0.01)

@@ -576,20 +576,21 @@ class Refusals(StoreCase):
         store = self.store()
         store.append([Append("run", NOWHERE, [entry((0, 1))], None)])
         end = End((0, 1), "w")
-        with tempfile.TemporaryDirectory() as folder:
-            address = f"127.0.0.1 {server().port}"
-            with Server(folder, "--replicaof", address) as replica:
-                until(lambda: replica.command("DBSIZE"))
-                store = redis._Store(client_of(self, replica), "axon:", 60.0, 15.0)
-                self.assertEqual(self.page(store).end, end)
-                self.assert_unavailable(
-                    "READONLY|read only replica",
-                    lambda: store.look(["run"]),
-                    lambda: store.look(["other"]),
-                    lambda: store.append([Append("run", end, [], None)]),
-                    lambda: store.append([Append("run", end, [entry((0, 2))], None)]),
-                    lambda: store.delete("run"),
-                )
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Server(folder, "--replicaof", "127.0.0.1", str(server().port)) as replica,
+        ):
+            until(lambda: replica.command("DBSIZE"))
+            store = redis._Store(client_of(self, replica), "axon:", 60.0, 15.0)
+            self.assertEqual(self.page(store).end, end)
+            self.assert_unavailable(
+                "READONLY|read only replica",
+                lambda: store.look(["run"]),
+                lambda: store.look(["other"]),
+                lambda: store.append([Append("run", end, [], None)]),
+                lambda: store.append([Append("run", end, [entry((0, 2))], None)]),
+                lambda: store.delete("run"),
+            )
 
     def test_a_server_that_is_out_of_memory(self) -> None:
         store = self.store()

@@ -23,7 +23,7 @@ from axon_events.runs import RunExists, RunUnknown, StoreUnavailable, _store, sq
 from axon_events.runs._store import BEGINNING, NOWHERE, Append, Cursor, End, Entry
 from axon_events.runs.sqlite import SqliteRuns, holds_runs
 
-from . import ROOT, needs
+from . import PACKAGE, ROOT, needs
 from .samples import U64_MAX
 from .threads import PATIENCE, background, end_if_it_hangs
 
@@ -363,8 +363,9 @@ class File(Case):
                     writer.flush()
                     print(index, flush=True)
         """
+        code = textwrap.dedent(code).replace("axon_events", PACKAGE)
         process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(code), str(self.path)],
+            [sys.executable, "-c", code, str(self.path)],
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,

@@ -16,9 +16,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from axon_events.cli.text import columns
-from tests.gates.browser.webdriver import Browser
+
+if TYPE_CHECKING:
+    from tests.gates.browser.webdriver import Browser
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "pictures"
@@ -149,6 +152,8 @@ def _runs(line: str) -> Iterator[tuple[int, str, str]]:
 
 def _draw_page() -> None:
     """Write the screenshots of the page of `serve`, when it has the whole run."""
+    from tests.gates.browser.webdriver import Browser  # here, since the tests of `svg` use no gate
+
     command = [sys.executable, "-m", "axon_events", "serve", RECORDING, "--port", "0"]
     with subprocess.Popen(
         [*command, "--speed", "0"], stdout=subprocess.PIPE, text=True, cwd=ROOT
@@ -176,7 +181,7 @@ def _draw_page() -> None:
             serving.terminate()
 
 
-def _height(browser: Browser) -> float:
+def _height(browser: "Browser") -> float:
     """Wait until the page has the whole run; return how far down its first steps reach."""
     bottom: float = browser.run(
         f"""

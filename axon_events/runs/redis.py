@@ -263,8 +263,8 @@ class RedisRuns(Runs):
     - `client`: a synchronous `redis.Redis` or `redis.RedisCluster`, or one of valkey-py, for any
       protocol version, with or without `decode_responses`. The caller closes it. Give it a
       `socket_timeout` of some seconds: without one, a connection whose other end is gone blocks for
-      ever, since `timeout` is checked between its calls. At most eleven connections are used at
-      once.
+      ever. Give it `retry=None` too: `timeout` is checked between its calls, so that its own
+      retries and pauses come on top. At most eleven connections are used at once.
     - `prefix`: the beginning of the keys and channels of all runs: `axon:run-7` is the key of a
       run, `axon:c:run-7` its channel.
     - `ttl`: for how many seconds, above 0, a run is kept after the last sign of its writer.
@@ -332,6 +332,10 @@ class _Store:
         return f"{self._prefix}c:{run}"
 
     def append(self, appends: Sequence[Append]) -> Sequence[End | Exception | None]:
+        if len(appends) == 1:  # takes less than a pipeline does
+            (append,) = appends
+            reply = self._one(_APPEND, append.run, *self._arguments(append))
+            return [_end(reply or "")]
         calls = [(append.run, self._arguments(append)) for append in appends]
         return [
             reply if isinstance(reply, Exception) else _end(reply)

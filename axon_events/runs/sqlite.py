@@ -93,9 +93,10 @@ class SqliteRuns(Runs):
     - `durable`: whether each commit waits for the disk. If not, what is stored survives the end of
       the process, but a power failure may cost the newest events; the file stays sound.
 
-    While anything is followed here, the file is asked every 5 ms whether it has changed. Nothing is
-    opened and no thread started before the first use. After a fork, each process goes on with
-    connections and threads of its own; a writer or follower works only in the process that made it.
+    While anything is followed here, the file is asked whether it has changed: every 5 ms, and 2 ms
+    after it had. Nothing is opened and no thread started before the first use. After a fork, each
+    process goes on with connections and threads of its own; a writer or follower works only in the
+    process that made it.
 
     Raises TypeError or ValueError for any other value.
     """
