@@ -110,7 +110,8 @@ class Writing:
 
     async def _begun(self) -> tuple[RunWriter, Iterable[Event]]:
         if self._plan.get("resume"):
-            writer, before = await self._runs.aresume(self._run)
+            # One that is written faster than it can be read and taken over is not to be had yet.
+            writer, before = await self._tried(lambda: self._runs.aresume(self._run))
             self._log.note("resumed", self._run, len(before))
             return writer, closing(before, error="the writer died", clock=lambda: 0)
         events = known(
@@ -238,10 +239,11 @@ class Following:
     async def _left(self, follower: AsyncIterator[bytes]) -> bool:
         pause = self._plan.get("pause", 0.0)
         async for piece in follower:
-            if self.took(piece):
-                return True
+            leaves = self.took(piece)
             if pause:
                 await asyncio.sleep(pause)
+            if leaves:
+                return True
         return False
 
     def in_a_thread(self) -> None:
@@ -259,9 +261,10 @@ class Following:
 
     def _left_by_a_thread(self, follower: Iterator[bytes]) -> bool:
         for piece in follower:
-            if self.took(piece):
-                return True
+            leaves = self.took(piece)
             time.sleep(self._plan.get("pause", 0.0))
+            if leaves:
+                return True
         return False
 
 

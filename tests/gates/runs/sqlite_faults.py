@@ -20,7 +20,7 @@ _MEGABYTE = 2**20
 
 def locked(stage: Stage) -> Figures:
     """While another process locks the file, nobody is fenced or closed; then all goes on."""
-    seconds, timeout = stage.of(3, 30), stage.of(1, 10)
+    seconds, timeout = stage.of(4, 30), stage.of(1, 10)
     runs = stage.names(12)
     options = {"timeout": timeout}
     stage.write(runs, pace=seconds / 40, options=options)
@@ -70,7 +70,7 @@ def _write_too_much(stage: Stage, *, limited: bool = False) -> Process:
             writer.process.pid, resource.RLIMIT_FSIZE, (_MEGABYTE // 2, resource.RLIM_INFINITY)
         )
     stage.until_is_told(writer, "StoreUnavailable")
-    time.sleep(4 * LEASE)
+    time.sleep(3 * LEASE)
     stage.note_told()
     return writer
 

@@ -19,8 +19,8 @@ from .known import frames_of, known
 
 __all__ = ["LEASE", "Process", "Stage", "until"]
 
-LEASE = 1.0  # in seconds, for the runs of all scenarios that do not say otherwise
-PATIENCE = 60.0  # in seconds, for what must come; whoever has no end then hangs
+LEASE = 2.0  # in seconds, of all runs: a writer on a busy machine has to get by with it
+PATIENCE = 120.0  # in seconds, for what must come; whoever has no end then hangs
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
