@@ -637,9 +637,13 @@ class Refusals(StoreCase):
         self.addCleanup(self.command, "ACL", "DELUSER", "reader")
         self.command("ACL", "SETUSER", "reader", "on", "nopass", "~*", "&*", "+@all", "-xadd")
         store = self.store(username="reader", password="x")
-        (answer,) = store.append([Append("run", NOWHERE, [entry((0, 1))], None)])
-        self.assertRegex(str(answer), "(?i)permission|can't run")
-        self.assertNotIsInstance(answer, StoreUnavailable)
+        appends = [Append(run, NOWHERE, [entry((0, 1))], None) for run in ("run", "other")]
+        for answer in store.append(appends):
+            self.assertRegex(str(answer), "(?i)permission|can't run")
+            self.assertNotIsInstance(answer, StoreUnavailable)
+        with self.assertRaisesRegex(Exception, "(?i)permission|can't run") as caught:
+            store.append(appends[:1])
+        self.assertNotIsInstance(caught.exception, StoreUnavailable)
 
 
 @needs.redis
