@@ -47,12 +47,18 @@ class RedisStage(Stage):
         """
         runs = self.names(count or self.of(12, 100))
         options = plan.pop("options", {})
-        plan = {"tokens": self.of(100, 600), "options": options, **plan}
+        plan = {"tokens": self.of(140, 600), "pace": 0.05, "options": options, **plan}
+        self.written_until: float = time.monotonic() + plan["tokens"] * plan["pace"]
         writers = [self.write(runs[number::2], **plan) for number in range(2)]
         for _ in range(2):
             self.follow(runs, 2, leaving=0.01, options=options)
         self.until_each_has(5)
         return writers
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the writers have yet to write for a while: then they restore what is lost."""
+        return time.monotonic() < self.written_until - 2.0
 
     def told(self) -> set[str]:
         """Return of which errors the followers and the writers were told, and went on."""
@@ -121,7 +127,8 @@ def all_lost(stage: RedisStage) -> Figures:
     """When the server loses all that it has, again and again, writers restore it; all are whole."""
     stage.begin()
     for _ in range(stage.of(5, 30)):
-        stage.server.command("FLUSHALL")
+        if stage.is_written:
+            stage.server.command("FLUSHALL")
         time.sleep(0.7)
     return whole(stage)
 
@@ -153,7 +160,8 @@ def one_lost(stage: RedisStage) -> Figures:
     """When the server loses single runs, as by eviction, writers restore them; all are whole."""
     stage.begin()
     for number in range(stage.of(10, 100)):
-        stage.server.command("DEL", f"axon:run-{number % 12}")
+        if stage.is_written:
+            stage.server.command("DEL", f"axon:run-{number % 12}")
         time.sleep(0.3)
     return whole(stage)
 
@@ -184,9 +192,10 @@ def server_killed_that_saves(stage: RedisStage) -> Figures:
 def _killed(stage: RedisStage) -> Figures:
     stage.begin()
     for _ in range(stage.of(2, 10)):
-        stage.server.kill()
-        time.sleep(1.0)
-        stage.server.restart()
+        if stage.is_written:
+            stage.server.kill()
+            time.sleep(1.0)
+            stage.server.restart()
         time.sleep(1.0)
     return whole(stage)
 
@@ -216,7 +225,7 @@ def server_that_saves_and_writer_killed(stage: RedisStage) -> Figures:
 def failover(stage: RedisStage) -> Figures:
     """When a replica that lacks the tail takes over, writers restore that; all are whole."""
     replica, link = _replica(stage)
-    stage.begin()
+    stage.begin(tokens=stage.of(240, 600))
     _fall_over(stage, replica, link)
     return whole(stage)
 
@@ -334,7 +343,7 @@ def storm(stage: RedisStage) -> Figures:
     options = {"timeout": 30.0, "socket_timeout": 1.0}
     # Few also in full: what is lost is all written again, by which a machine is soon too busy to
     # keep such short leases.
-    writers = stage.begin(12, tokens=stage.of(160, 2400), options=options)
+    writers = stage.begin(12, tokens=stage.of(300, 2400), options=options)
 
     def pause() -> None:
         with stage.server.paused():
@@ -369,9 +378,8 @@ def storm(stage: RedisStage) -> Figures:
         stop_writer,
         replace_follower,
     ]
-    end = time.monotonic() + stage.of(7, 115)
     count = 0
-    while time.monotonic() < end:
+    while stage.is_written:
         rng.choice(faults)()
         count += 1
         time.sleep(rng.uniform(0, 1))

@@ -250,7 +250,7 @@ def workers_killed(stage: Stage) -> Figures:
     ports = [port for worker in workers for (port,) in worker.noted("port")]
     relay = stage.exits.enter_context(Relay(ports))
     url = f"http://127.0.0.1:{relay.port}"
-    followers = stage.named([*runs, *runs])
+    followers = stage.named([*runs] * stage.of(1, 4))
     stage.followers.append(stage.start("clients", "service", url=url, followers=followers))
     until(lambda: relay.connections >= len(followers), "a connection of each client")
     producers: dict[str, Process] = {}
@@ -260,7 +260,7 @@ def workers_killed(stage: Stage) -> Figures:
         _post(ports[number], run)
     killed: list[Process] = []
     until(
-        lambda: sum(len(each.frames) > 5 for each in stage.got().values()) > len(runs),
+        lambda: sum(len(each.frames) > 5 for each in stage.got().values()) > len(followers) / 2,
         "five events for every other client",
     )
     for _ in range(stage.of(3, 20)):
