@@ -181,7 +181,7 @@ class Stream(unittest.TestCase):
                     self.assertEqual(stream(running, id).status, 204)
 
     def test_several_ids_are_none_of_this_run(self) -> None:
-        head = b"GET /events HTTP/1.1\r\nHost: localhost\r\n"
+        head = b"GET /events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         with serving() as running:
             stream(running)
             for first, second, status in (
