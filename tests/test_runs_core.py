@@ -500,8 +500,8 @@ class Writing(Case):
 
     def test_a_run_longer_than_one_append(self) -> None:
         with (
-            mock.patch.object(_writer, "_APPEND_COUNT", 7),
-            mock.patch.object(_writer, "_APPEND_BYTES", 400),
+            mock.patch.object(_writer, "APPEND_COUNT", 7),
+            mock.patch.object(_writer, "APPEND_BYTES", 400),
             self.open().create("run") as writer,
         ):
             for index in range(1, 101):
@@ -790,7 +790,7 @@ class OneWriter(Case):
             return answers
 
         with (
-            mock.patch.object(_writer, "_APPEND_COUNT", 1),
+            mock.patch.object(_writer, "APPEND_COUNT", 1),
             mock.patch.object(runs._process().store, "append", watching),
             mock.patch.object(first._process.store, "append", side_effect=StoreUnavailable("x")),
         ):
@@ -970,7 +970,7 @@ class LostReplies(Case):
             with (
                 self.subTest(seed=seed),
                 self.lossy(runs._process(), lambda: rng.random() < 0.5),
-                mock.patch.object(_writer, "_APPEND_COUNT", 3),
+                mock.patch.object(_writer, "APPEND_COUNT", 3),
                 runs.create(name) as writer,
             ):
                 writer.append(token(1))
@@ -1057,7 +1057,7 @@ class LosingStore(Case):
             return answers
 
         with (
-            mock.patch.object(_writer, "_APPEND_COUNT", 2),
+            mock.patch.object(_writer, "APPEND_COUNT", 2),
             mock.patch.object(runs._process().store, "append", lose),
         ):
             self.forget("run")
@@ -1134,7 +1134,7 @@ class LosingStore(Case):
                 time.sleep(len(each.entries) * LEASE / 200)
             return answers
 
-        with mock.patch.object(_writer, "_APPEND_COUNT", 50):
+        with mock.patch.object(_writer, "APPEND_COUNT", 50):
             with mock.patch.object(store, "append", side_effect=StoreUnavailable("x")):
                 for name in writers:
                     self.forget(name)

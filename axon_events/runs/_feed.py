@@ -157,7 +157,7 @@ class Feed(ReplayLog):
         self.change()
 
     def note_restored(self) -> None:
-        """Note that nothing is lost any more, as far as is known."""
+        """Note that the store has again all that was given here, as far as is known."""
         if self.lost_since is not None:
             self.lost_since = None
             self.change()

@@ -395,7 +395,7 @@ class Process:
         appends: list[tuple[RunWriter, Append]] = []
         count = size = 0
         for writer in list(self._due):
-            if count >= _writer._APPEND_COUNT or size >= _writer._APPEND_BYTES:
+            if count >= _writer.APPEND_COUNT or size >= _writer.APPEND_BYTES:
                 break
             del self._due[writer]  # first, so that any later append makes it due again
             if (append := writer.next_append()) is not None:

@@ -49,9 +49,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RunWriter"]
 
-# How many entries of a run are appended at once, at most; and of all runs, but for the last one.
-_APPEND_COUNT: Final = 1000
-_APPEND_BYTES: Final = 2**20  # one more entry may go over it
+# The limits of one append, of a run and of all runs together; the last entry, or run, may go over.
+APPEND_COUNT: Final = 1000
+APPEND_BYTES: Final = 2**20
 
 
 class RunWriter:
@@ -276,11 +276,11 @@ class RunWriter:
             entries: list[Entry] = []
             size = 0
             token = self._token
-            for entry in islice(self._pending, _APPEND_COUNT):
+            for entry in islice(self._pending, APPEND_COUNT):
                 # One that is appended again may carry the token of the writer before.
                 entries.append(entry if entry.writer == token else entry._replace(writer=token))
                 size += size_of(entry.text)
-                if size >= _APPEND_BYTES:
+                if size >= APPEND_BYTES:
                     break
             return Append(self._run, self._end, entries, self._keep(entries, size))
 

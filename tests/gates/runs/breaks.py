@@ -175,7 +175,7 @@ BREAKS = (
     Break(
         "much to append: all of it at once",
         "_process",
-        "if count >= _writer._APPEND_COUNT or size >= _writer._APPEND_BYTES:",
+        "if count >= _writer.APPEND_COUNT or size >= _writer.APPEND_BYTES:",
         "if False:",
         _CORE,
     ),
