@@ -17,20 +17,17 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
-from axon_events import FlowStart, to_json
-from axon_events.runs import StoreUnavailable, _process, _store, redis
+from axon_events.runs import StoreUnavailable, _process, redis
 from axon_events.runs._core import Runs
-from axon_events.runs._store import BEGINNING, NOWHERE, Append, Cursor, End, Entry, Page
+from axon_events.runs._store import BEGINNING, NOWHERE, Append, End, Entry
 from axon_events.runs.redis import RedisRuns
 
-from . import needs
+from . import needs, stores
 from . import test_runs_core as core
 from .redis_server import Cluster, Server
-from .samples import U64_MAX
+from .stores import TEXT, entry, page_of
 from .test_runs_core import token, tokens, until
 from .threads import PATIENCE, end_if_it_hangs
-
-TEXT = to_json(FlowStart("Report", "anthropic", 0))
 
 _servers: list[Server] = []
 
@@ -48,10 +45,6 @@ def server() -> Server:
 
 def setUpModule() -> None:
     end_if_it_hangs()
-
-
-def entry(cursor: Cursor, before: Cursor = BEGINNING, writer: str = "w") -> Entry:
-    return Entry(cursor, before, TEXT, writer)
 
 
 def client_of(test: unittest.TestCase, of: Server | Cluster | None = None, **options: Any) -> Any:
@@ -265,35 +258,18 @@ class StoreCase(unittest.TestCase):
     def store(self, prefix: str = "axon:", **options: Any) -> redis._Store:
         return redis._Store(client_of(self, **options), prefix, 60.0, 15.0)
 
-    def page(self, store: redis._Store, run: str = "run", after: Cursor = BEGINNING) -> Page:
-        page = store.read(run, after, 1000)
-        assert page is not None
-        return page
-
     def let_pass(self, seconds: int, run: str = "run") -> None:
         """Have the writer be silent for so many seconds more."""
         self.command("PEXPIRE", f"axon:{run}", self.command("PTTL", f"axon:{run}") - 1000 * seconds)
 
 
 @needs.redis
-class Appending(StoreCase):
-    def test_only_after_the_end(self) -> None:
-        store = self.store()
-        first, second = entry((0, 1)), entry((1, 0), (0, 1))
-        end = End((0, 1), "w")
-        self.assertEqual(store.append([Append("run", NOWHERE, [first], None)]), [None])
-        wrong = [NOWHERE, End((0, 1), "other"), End((0, 2), "w"), End((1, 0), "w")]
-        for after in wrong:
-            for entries in ([second], []):
-                self.assertEqual(store.append([Append("run", after, entries, None)]), [end])
-        for after in wrong[1:]:
-            self.assertEqual(store.append([Append("other", after, [second], None)]), [NOWHERE])
-        answers = store.append(
-            [Append("run", end, [second], None), Append("other", NOWHERE, [first], None)]
-        )
-        self.assertEqual(answers, [None, None])
-        self.assertEqual(self.page(store), ([first, second], (0, 1), End((1, 0), "w")))
+class Promises(StoreCase, stores.Promises):
+    pass
 
+
+@needs.redis
+class Appending(StoreCase):
     def test_what_an_entry_has(self) -> None:
         store = self.store()
         entries = [
@@ -317,44 +293,7 @@ class Appending(StoreCase):
                 ["2-1", ["w", "w]303", "e", "closed"]],
             ],
         )
-        self.assertEqual(self.page(store).entries, entries)
-
-    def test_cursors_are_numbers_of_64_bits(self) -> None:
-        store = self.store()
-        cursors = [(0, 1), (0, 256), (1, 0), (255, U64_MAX), (256, 0), (2**63, 0), (U64_MAX, 1)]
-        before = [BEGINNING, *cursors]
-        entries = [entry(*each) for each in zip(cursors, before, strict=False)]
-        after = NOWHERE
-        for each in entries:
-            self.assertEqual(store.append([Append("run", after, [each], None)]), [None])
-            after = End(each.cursor, "w")
-            wrong = End((each.cursor[0], each.cursor[1] ^ 1), "w")
-            self.assertEqual(store.append([Append("run", wrong, [], None)]), [after])
-        self.assertEqual(self.page(store, after=(255, 0)).entries, entries[3:])
-
-    def test_the_newest_are_kept(self) -> None:
-        store = self.store()
-        after = NOWHERE
-        for index in range(1, 10):
-            new = entry((index, 0), (index - 1, 0))
-            store.append([Append("run", after, [new], 3), Append(f"{index}", NOWHERE, [new], 3)])
-            after = End((index, 0), "w")
-        page = self.page(store)
-        self.assertEqual([each.cursor for each in page.entries], [(7, 0), (8, 0), (9, 0)])
-        self.assertEqual(page.oldest, (7, 0))
-        self.assertEqual(page.entries[0].before, (6, 0))
-
-    def test_pages(self) -> None:
-        store = self.store()
-        entries = [entry((index, 0), (index - 1, 0)) for index in range(1, 10)]
-        store.append([Append("run", NOWHERE, entries, None)])
-        size = len(TEXT)
-        for limit, count in ((0, 2), (1, 2), (size, 2), (size + 1, 3), (3 * size, 4), (10**6, 7)):
-            page = store.read("run", (3, 0), limit)
-            assert page is not None
-            self.assertEqual([each.cursor[0] for each in page.entries], [*range(3, 3 + count)])
-        self.assertEqual(self.page(store, after=(9, 1)), ([], (1, 0), End((9, 0), "w")))
-        self.assertIsNone(store.read("other", BEGINNING, 1000))
+        self.assertEqual(page_of(store).entries, entries)
 
     def test_an_error_of_one_run_concerns_it_alone(self) -> None:
         self.command("SET", "axon:text", "x")
@@ -383,21 +322,6 @@ class Appending(StoreCase):
 
 @needs.redis
 class Leases(StoreCase):
-    def test_looking(self) -> None:
-        store = self.store()
-        store.append([Append("run", NOWHERE, [entry((0, 1))], None)])
-        self.let_pass(5)
-        run, other = store.look(["run", "other"])
-        self.assertEqual(run.end, End((0, 1), "w"))
-        self.assertEqual(run.lease, 15.0)
-        self.assertGreaterEqual(run.age, 5.0)
-        self.assertLess(run.age, 15.0)
-        self.assertEqual(other.end, NOWHERE)
-        # A heartbeat.
-        store.append([Append("run", run.end, [], None)])
-        self.assertLess(store.look(["run"])[0].age, 5.0)
-        self.assertEqual(self.command("XLEN", "axon:run"), 1)
-
     def test_times_are_rounded_up_to_two_digits(self) -> None:
         for seconds, milliseconds in (
             (0.0001, 1),
@@ -421,22 +345,6 @@ class Leases(StoreCase):
                 self.assertEqual(state.lease, milliseconds / 1000)
                 self.assertLess(state.age, PATIENCE)
 
-    def test_closing_compares_the_end_and_the_lease(self) -> None:
-        store = self.store()
-        store.append([Append("run", NOWHERE, [entry((3, 0))], None)])
-        end = End((3, 0), "w")
-        store.close_if_dead("run", end)
-        self.let_pass(20)
-        for other in (End((3, 0), ""), End((2, 0), "w"), NOWHERE):
-            store.close_if_dead("run", other)
-        store.close_if_dead("other", end)
-        self.assertEqual(store.look(["run"])[0].end, end)
-        store.close_if_dead("run", end)
-        store.close_if_dead("run", end)
-        self.assertEqual(self.page(store).entries[1:], [Entry((3, 1), (3, 0), _store.CLOSED)])
-        self.assertEqual(self.page(store).end, End((3, 1), ""))
-        self.assertGreater(self.command("PTTL", "axon:run"), 45_000)
-
     def test_the_time_to_live(self) -> None:
         store = self.store()
         for name in ("old", "new"):
@@ -445,17 +353,6 @@ class Leases(StoreCase):
         self.assertIsNone(store.read("old", BEGINNING, 1000))
         self.assertEqual(store.look(["old"])[0].end, NOWHERE)
         self.assertEqual([name for name, _ in store.infos()], ["new"])
-
-    def test_deleting(self) -> None:
-        store = self.store()
-        store.append([Append("run", NOWHERE, [entry((1, 0)), entry((2, 0), (1, 0))], None)])
-        for _ in range(2):
-            store.delete("run")
-            store.delete("other")
-            page = self.page(store)
-            self.assertEqual(page.entries, [Entry((2, 1), (2, 0), _store.DELETED)])
-            self.assertEqual(page.end, End((2, 1), ""))
-        self.assertGreater(self.command("PTTL", "axon:run"), 45_000)
 
     def test_what_there_is(self) -> None:
         prefix = "a*[b]?\\"
@@ -582,7 +479,7 @@ class Refusals(StoreCase):
         ):
             until(lambda: replica.command("DBSIZE"))
             store = redis._Store(client_of(self, replica), "axon:", 60.0, 15.0)
-            self.assertEqual(self.page(store).end, end)
+            self.assertEqual(page_of(store).end, end)
             self.assert_unavailable(
                 "READONLY|read only replica",
                 lambda: store.look(["run"]),
@@ -598,7 +495,7 @@ class Refusals(StoreCase):
         end = End((0, 1), "w")
         self.addCleanup(self.command, "CONFIG", "SET", "maxmemory", 0)
         self.command("CONFIG", "SET", "maxmemory", 1)
-        self.assertEqual(self.page(store).end, end)
+        self.assertEqual(page_of(store).end, end)
         self.assert_unavailable(
             "OOM|command not allowed when used memory",
             lambda: store.look(["run"]),

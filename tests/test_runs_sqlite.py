@@ -18,16 +18,14 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from axon_events import FlowStart, StepToken, to_json
-from axon_events.runs import RunExists, RunUnknown, StoreUnavailable, _store, sqlite
-from axon_events.runs._store import BEGINNING, NOWHERE, Append, Cursor, End, Entry
+from axon_events import FlowStart, StepToken
+from axon_events.runs import RunExists, RunUnknown, StoreUnavailable, sqlite
+from axon_events.runs._store import BEGINNING, NOWHERE, Append, End
 from axon_events.runs.sqlite import SqliteRuns, holds_runs
 
-from . import PACKAGE, ROOT, needs
-from .samples import U64_MAX
+from . import PACKAGE, ROOT, needs, stores
+from .stores import entry
 from .threads import PATIENCE, background, end_if_it_hangs
-
-TEXT = to_json(FlowStart("Report", "anthropic", 0))
 
 
 def setUpModule() -> None:
@@ -36,10 +34,6 @@ def setUpModule() -> None:
 
 def token(index: int, content: str = "") -> StepToken:
     return StepToken("Summarise", content, index, 0)
-
-
-def entry(cursor: Cursor, before: Cursor = BEGINNING, writer: str = "w") -> Entry:
-    return Entry(cursor, before, TEXT, writer)
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -76,82 +70,16 @@ class Case(unittest.TestCase):
         self.execute("UPDATE run SET beat = beat - ?", (seconds,))
 
 
-class Appending(Case):
-    def test_only_after_the_end(self) -> None:
-        store = self.store()
-        first, second = entry((0, 1)), entry((1, 0), (0, 1))
-        end = End((0, 1), "w")
-        self.assertEqual(store.append([Append("run", NOWHERE, [first], None)]), [None])
-        wrong = [NOWHERE, End((0, 1), "other"), End((0, 2), "w"), End((1, 0), "w")]
-        for after in wrong:
-            for entries in ([second], []):
-                self.assertEqual(store.append([Append("run", after, entries, None)]), [end])
-        for after in wrong[1:]:
-            self.assertEqual(store.append([Append("other", after, [second], None)]), [NOWHERE])
-        self.assertEqual(
-            store.append(
-                [Append("run", end, [second], None), Append("other", NOWHERE, [first], None)]
-            ),
-            [None, None],
-        )
-        page = store.read("run", BEGINNING, 1000)
-        assert page is not None
-        self.assertEqual(page, ([first, second], (0, 1), End((1, 0), "w")))
-
-    def test_cursors_sort_as_numbers_of_64_bits(self) -> None:
-        store = self.store()
-        cursors = [(0, 1), (0, 256), (1, 0), (255, U64_MAX), (256, 0), (2**63, 0), (U64_MAX, 1)]
-        before = [BEGINNING, *cursors]
-        entries = [entry(*each) for each in zip(cursors, before, strict=False)]
-        store.append([Append("run", NOWHERE, entries, None)])
-        page = store.read("run", (255, 0), 1000)
-        assert page is not None
-        self.assertEqual(page.entries, entries[3:])
-
-    def test_the_newest_are_kept(self) -> None:
-        store = self.store()
-        after = NOWHERE
-        for index in range(1, 10):
-            new = entry((index, 0), (index - 1, 0))
-            store.append([Append("run", after, [new], 3), Append(f"{index}", NOWHERE, [new], 3)])
-            after = End((index, 0), "w")
-        page = store.read("run", BEGINNING, 1000)
-        assert page is not None
-        self.assertEqual([each.cursor for each in page.entries], [(7, 0), (8, 0), (9, 0)])
-        self.assertEqual(page.oldest, (7, 0))
-        self.assertEqual(page.entries[0].before, (6, 0))
-
-    def test_pages(self) -> None:
-        store = self.store()
-        entries = [entry((index, 0), (index - 1, 0)) for index in range(1, 10)]
-        store.append([Append("run", NOWHERE, entries, None)])
-        size = len(TEXT)
-        for limit, count in ((0, 2), (1, 2), (size, 2), (size + 1, 3), (3 * size, 4), (10**6, 7)):
-            page = store.read("run", (3, 0), limit)
-            assert page is not None
-            self.assertEqual([each.cursor[0] for each in page.entries], [*range(3, 3 + count)])
-        page = store.read("run", (9, 1), 1000)
-        assert page is not None
-        self.assertEqual(page, ([], (1, 0), End((9, 0), "w")))
-        self.assertIsNone(store.read("other", BEGINNING, 1000))
+class Promises(Case, stores.Promises):
+    pass
 
 
 class Leases(Case):
-    def test_looking(self) -> None:
-        store = self.store(lease=7.0)
+    def test_a_clock_that_was_set_back(self) -> None:
+        store = self.store()
         store.append([Append("run", NOWHERE, [entry((0, 1))], None)])
-        self.let_pass(5)
-        run, other = store.look(["run", "other"])
-        self.assertEqual(run.end, End((0, 1), "w"))
-        self.assertEqual(run.lease, 7.0)
-        self.assertGreaterEqual(run.age, 5.0)
-        self.assertEqual(other.end, NOWHERE)
-        # The clock was set back.
         self.let_pass(-100)
         self.assertGreater(store.look(["run"])[0].age, 50.0)
-        # A heartbeat.
-        store.append([Append("run", run.end, [], None)])
-        self.assertLess(store.look(["run"])[0].age, 5.0)
 
     @needs.processes
     def test_who_has_no_room_to_write_says_nothing_of_who_does_not(self) -> None:
@@ -167,23 +95,6 @@ class Leases(Case):
             store.look(["run"])
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         self.assertGreater(store.look(["run"])[0].age, 15.0)
-
-    def test_closing_compares_the_end_and_the_lease(self) -> None:
-        store = self.store()
-        store.append([Append("run", NOWHERE, [entry((3, 0))], None)])
-        end = End((3, 0), "w")
-        store.close_if_dead("run", end)
-        self.let_pass(20)
-        for other in (End((3, 0), ""), End((2, 0), "w"), NOWHERE):
-            store.close_if_dead("run", other)
-        store.close_if_dead("other", end)
-        self.assertEqual(store.look(["run"])[0].end, end)
-        store.close_if_dead("run", end)
-        store.close_if_dead("run", end)
-        page = store.read("run", (3, 0), 1000)
-        assert page is not None
-        self.assertEqual(page.entries[1:], [Entry((3, 1), (3, 0), _store.CLOSED)])
-        self.assertEqual(page.end, End((3, 1), ""))
 
     def test_the_time_to_live(self) -> None:
         store = self.store(ttl=60.0)
@@ -210,17 +121,6 @@ class Leases(Case):
             self.store().look([])
         self.assertEqual(self.execute("SELECT * FROM entry"), [])
         self.assertEqual(self.execute("SELECT * FROM run"), [])
-
-    def test_deleting(self) -> None:
-        store = self.store()
-        store.append([Append("run", NOWHERE, [entry((1, 0)), entry((2, 0), (1, 0))], None)])
-        for _ in range(2):
-            store.delete("run")
-            store.delete("other")
-            page = store.read("run", BEGINNING, 1000)
-            assert page is not None
-            self.assertEqual(page.entries, [Entry((2, 1), (2, 0), _store.DELETED)])
-            self.assertEqual(page.end, End((2, 1), ""))
 
 
 class Watching(Case):
