@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -189,6 +189,7 @@ class Following:
         self._plan = plan
         self._log = log
         self._random = random.Random(f"{plan.get('seed', 0)} {self._name}")
+        self._away = plan.get("away", 0.0)  # for how many seconds it stays away when it leaves
         self.id = mine.get("id", "")
         self.is_whole = False
         self._closed_since: float | None = None
@@ -226,8 +227,8 @@ class Following:
         while True:
             error: Exception | None = None
             try:
-                follower = await self._run.afollow(**self.arguments)
-                if await self._left(follower):
+                if await self._left(await self._run.afollow(**self.arguments)):
+                    await asyncio.sleep(self._away)
                     continue
             except (*FINAL, StoreUnavailable) as caught:
                 error = caught
@@ -237,12 +238,8 @@ class Following:
             await asyncio.sleep(COME_AGAIN_SECONDS)
 
     async def _left(self, follower: AsyncIterator[bytes]) -> bool:
-        pause = self._plan.get("pause", 0.0)
         async for piece in follower:
-            leaves = self.took(piece)
-            if pause:
-                await asyncio.sleep(pause)
-            if leaves:
+            if self.took(piece):
                 return True
         return False
 
@@ -250,7 +247,8 @@ class Following:
         while True:
             error: Exception | None = None
             try:
-                if self._left_by_a_thread(self._run.follow(**self.arguments)):
+                if any(map(self.took, self._run.follow(**self.arguments))):
+                    time.sleep(self._away)
                     continue
             except (*FINAL, StoreUnavailable) as caught:
                 error = caught
@@ -258,14 +256,6 @@ class Following:
                 self._log.note("end", self._name, end, str(error), time.time())
                 return
             time.sleep(COME_AGAIN_SECONDS)
-
-    def _left_by_a_thread(self, follower: Iterator[bytes]) -> bool:
-        for piece in follower:
-            leaves = self.took(piece)
-            time.sleep(self._plan.get("pause", 0.0))
-            if leaves:
-                return True
-        return False
 
 
 def _ends(piece: bytes) -> bool:
