@@ -15,7 +15,7 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import SimpleQueue
@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from .._catalog import Event
 from .._codec import from_json
 from .._wait import ThreadWaiter
-from ..replay import CursorAhead, CursorExpired, StoreUnavailable, _shown
+from ..replay import CursorExpired, CursorUnknown, StoreUnavailable, _shown
 from . import Fenced, RunExists, RunInfo, _writer
 from ._feed import PAGE_BYTES, Feed, RunFollower
 from ._store import (
@@ -44,6 +44,7 @@ from ._store import (
     frame_of,
     is_event,
     is_final,
+    kind_of,
     seconds_until,
     size_of,
 )
@@ -201,13 +202,14 @@ class Process:
 
     def resume(self, run: str) -> tuple[RunWriter, list[Event]]:
         deadline = time.monotonic() + self.settings.timeout
+        entries: list[Entry] = []
         while True:
-            entries, end = self._entries(run)
-            events = [from_json(entry.text) for entry in entries if is_event(entry)]
-            if events and events[-1].is_terminator:
+            end = self._complete(run, entries)
+            newest = entries[-1]
+            if is_event(newest) and is_final(newest):
                 raise RuntimeError(
-                    f"the run {_shown(run)} has ended by {events[-1].kind}: there is nothing to"
-                    " resume"
+                    f"the run {_shown(run)} has ended by {kind_of(newest.text)}: there is nothing"
+                    " to resume"
                 )
             writer = RunWriter(self, run, entries, end)
             writer.take_over()
@@ -218,24 +220,28 @@ class Process:
             except StoreUnavailable as error:
                 writer.fail(error)
                 raise
-            return writer, events
+            return writer, _events(entries)
 
     def events(self, run: str) -> list[Event]:
-        return [from_json(entry.text) for entry in self._entries(run)[0] if is_event(entry)]
+        entries: list[Entry] = []
+        self._complete(run, entries)
+        return _events(entries)
 
-    def _entries(self, run: str) -> tuple[list[Entry], End]:
-        """Return all entries of a run that are kept, and where it ends."""
+    def _complete(self, run: str, entries: list[Entry]) -> End:
+        """Add to entries of a run those that follow, up to its end; return that.
+
+        - `entries`: what has been read so far, from the oldest entry on; empty at first.
+        """
         while True:
-            entries: list[Entry] = []
-            page = found(run, self.ask(self.store.read, run, BEGINNING, PAGE_BYTES))
-            entries.extend(page.entries)
+            last = entries[-1].cursor if entries else BEGINNING
+            page = found(run, self.ask(self.store.read, run, last, PAGE_BYTES))
             try:
-                while (last := entries[-1].cursor) != page.end.cursor:
-                    page = found(run, self.ask(self.store.read, run, last, PAGE_BYTES))
-                    entries.extend(entries_after(run, last, page))
-            except (CursorExpired, CursorAhead):
-                continue  # some of it was evicted, or lost, meanwhile
-            return entries, page.end
+                entries += entries_after(run, last, page) if entries else page.entries
+            except (CursorExpired, CursorUnknown):  # some of it was evicted, or lost, meanwhile
+                entries.clear()
+            else:
+                if entries[-1].cursor == page.end.cursor:
+                    return page.end
 
     def after(self, run: str, cursor: Cursor) -> bytes:
         frames: list[bytes] = []
@@ -580,6 +586,10 @@ def _broken(error: Exception) -> StoreUnavailable:
     unavailable = StoreUnavailable(f"the store has failed: {type(error).__name__}: {error}")
     unavailable.__cause__ = error
     return unavailable
+
+
+def _events(entries: Iterable[Entry]) -> list[Event]:
+    return [from_json(entry.text) for entry in entries if is_event(entry)]
 
 
 def _info(name: str, entries: Sequence[Entry]) -> RunInfo:
