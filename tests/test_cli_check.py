@@ -135,6 +135,20 @@ class Edited(unittest.TestCase):
         both = ("--allow", "token-gap", "--allow", "not-terminated")
         self.assertEqual(self.found(edited, *both), [])
 
+    def test_the_last_token_of_a_step_is_missed_by_its_output(self) -> None:
+        # The last one of the flow, so that no index after it tells.
+        last = max(n for n, line in enumerate(FAILED) if b'"kind":"step_token"' in line)
+        edited = FAILED[:last] + FAILED[last + 1 :]
+        complete = next(n for n in range(last, len(edited)) if b"step_complete" in edited[n])
+        found = [(complete + 1, "output-mismatch")]
+        self.assertEqual(self.found(edited), [])
+        self.assertEqual(self.found(FAILED, "--match-output"), [])
+        self.assertEqual(self.found(edited, "--match-output"), found)
+        run = check(b"".join(edited), "--match-output", "--many")
+        self.assertTrue(run.out.startswith(f"<stdin>:{complete + 1}: output-mismatch: "), run.out)
+        allowed = ("--match-output", "--allow", "output-mismatch")
+        self.assertEqual(self.found(edited, *allowed), [])
+
     def test_a_violation_says_what_came_and_what_is_legal(self) -> None:
         run = check(lines(START, STEP))
         self.assertEqual(
@@ -308,6 +322,20 @@ class Files(unittest.TestCase):
             f"python -m {PACKAGE}: standard output: No space left on device\n",
         )
         discard.assert_called_once_with()
+
+
+class Usage(unittest.TestCase):
+    def test_a_rule_that_is_none(self) -> None:
+        for rule, said in (
+            ("step-lost", "expected a rule, got 'step-lost'; the rules: "),
+            (
+                "token-gap,step-overlap",
+                "expected a rule, got 'token-gap,step-overlap'; give --allow again for each; ",
+            ),
+        ):
+            run = check(b"", "--allow", rule)
+            self.assertEqual((run.status, run.out), (2, ""))
+            self.assertIn(f"error: argument --allow: {said}", run.err)
 
 
 class Quiet(unittest.TestCase):

@@ -16,6 +16,8 @@ from .text import count, escaped
 
 __all__ = ["add_arguments"]
 
+_RULES = ", ".join(rule.value for rule in Rule)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command and its arguments to argparse."""
@@ -36,20 +38,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="a recorded file; - for standard input; FILE#NAME for a run of a SQLite store",
     )
-    rules = [rule.value for rule in Rule]
     parser.add_argument(
         "--allow",
         metavar="RULE",
         action="append",
-        choices=rules,
+        type=_rule,
         default=[],
-        help=f"a rule that may be broken; may be given again; one of {', '.join(rules)}",
+        help=f"a rule that may be broken; may be given again; one of {_RULES}",
     )
     parser.add_argument(
         "--token-scope",
         choices=("flow", "step"),
         default="flow",
         help="whether tokens are counted across the flow (the default) or from 1 in each step",
+    )
+    parser.add_argument(
+        "--match-output",
+        action="store_true",
+        help="compare the tokens of each step with its full_output as well (output-mismatch)",
     )
     parser.add_argument(
         "--many",
@@ -60,6 +66,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--json", action="store_true", help="print one JSON object, for machines")
     output.add_argument("--quiet", action="store_true", help="print nothing but errors, on stderr")
     parser.set_defaults(run=_run)
+
+
+def _rule(text: str) -> Rule:
+    try:
+        return Rule(text)
+    except ValueError:
+        again = "; give --allow again for each" if "," in text else ""
+        raise argparse.ArgumentTypeError(
+            f"expected a rule, got {text!r:.60}{again}; the rules: {_RULES}"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -127,8 +143,9 @@ class _Flow:
         self._shown_file = lines.shown_name
         self._has_line = arguments.many
         self._checker = StreamChecker(
-            allow=map(Rule, arguments.allow),
+            allow=arguments.allow,
             token_scope=arguments.token_scope,
+            match_output=arguments.match_output,
             from_start=from_start,
         )
         self._line = 1  # of its first event
