@@ -97,6 +97,11 @@ class Edited(unittest.TestCase):
                 [(27, "step-overlap"), (56, "step-abandoned")],
             ),
             (
+                "a step's end swapped with the next start",
+                [*f[:complete], f[start], f[complete], *f[start + 1 :]],
+                [(27, "step-overlap")],
+            ),
+            (
                 "an error that leaves its step open",
                 f[:-2] + f[-1:],
                 [(56, "step-abandoned")],
@@ -117,6 +122,20 @@ class Edited(unittest.TestCase):
         ):
             with self.subTest(name):
                 self.assertEqual(self.found(edited), expected)
+
+    def test_the_end_of_a_step_that_was_lost_is_missed_at_the_end(self) -> None:
+        report = (CORPUS / "recorded" / "report.jsonl").read_bytes().splitlines(keepends=True)
+        complete = next(n for n, line in enumerate(report) if b'"step_complete"' in line)
+        self.assertEqual(
+            self.found(report[:complete] + report[complete + 1 :]),
+            [(complete + 1, "step-overlap"), (len(report) - 1, "step-unfinished")],
+        )
+
+    def test_two_runs_that_were_written_at_once(self) -> None:
+        both = [line for pair in zip(FAILED[:6], FAILED[:6], strict=True) for line in pair]
+        rules = [rule for _, rule in self.found(both)]
+        self.assertEqual(rules[0], "flow-restarted")
+        self.assertEqual(rules.count("token-repeated"), sum(b"step_token" in f for f in both) // 2)
 
     def test_a_counter_that_restarts_in_each_step(self) -> None:
         restarted = []
