@@ -118,7 +118,7 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
 
 def _findings(lines: Recording, arguments: argparse.Namespace) -> Iterator[_Finding]:
     """Yield what there is to report of a file, line by line."""
-    for note in lines.notes():
+    for note in lines.notes:
         values = {"file": lines.name, "message": note}
         yield _Finding(0, f"{lines.shown_name}: {note}", "notes", values)
     flow = _Flow(lines, arguments, from_start=lines.has_start)

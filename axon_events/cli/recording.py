@@ -74,6 +74,7 @@ class Recording(ABC):
     - `has_progress`: whether progress is shown.
     - `has_start`: whether it begins where the flow did.
     - `is_open`: whether the flow may go on after what there is.
+    - `notes`: what to tell people of its beginning and its end before the events.
     """
 
     def __init__(self, name: str) -> None:
@@ -86,6 +87,7 @@ class Recording(ABC):
         self.has_progress = False
         self.has_start = True
         self.is_open = False
+        self.notes: list[str] = []
 
     def __enter__(self: "_ARecording") -> "_ARecording":
         return self
@@ -107,13 +109,6 @@ class Recording(ABC):
     @abstractmethod
     def events(self) -> Iterator[Event | DecodeError]:
         """Yield each event, and the error of each line or frame that is none."""
-
-    def notes(self) -> Iterator[str]:
-        """Yield, for people, each end of the flow that is missing by no fault of it."""
-        if not self.has_start:
-            yield "the store has not kept the beginning of the run"
-        if self.is_open:
-            yield "the run has not ended yet, as far as the store knows"
 
     def complaint(self, error: DecodeError) -> str:
         """Return what `events` found to be no event, and where, as a line for people."""

@@ -29,7 +29,7 @@ from .. import (
 from ..order import Outcome
 from ..summary import FlowSummary, StepSummary
 from .recording import Recording, opened
-from .text import columns, count, date, escaped, fit, pad, wrap
+from .text import columns, count, date, escaped, fit, how_long, pad, wrap
 
 __all__ = ["add_arguments"]
 
@@ -102,7 +102,7 @@ def _show(lines: Recording, with_text: bool) -> Iterator[int]:
     prints_events = not is_terminal or lines.is_live
     if prints_events:
         lines.has_progress = lines.has_progress and not is_terminal  # the events are progress
-    for note in lines.notes():
+    for note in lines.notes:
         lines.print(f"{lines.shown_name}: {note}")
     flow = _Flow()
     for found in lines.events():
@@ -136,7 +136,7 @@ def _write_page(arguments: argparse.Namespace) -> Iterator[int]:
     undecodable = 0
     flows = 0
     with opened(arguments.files[0], arguments.command) as lines:
-        for note in lines.notes():
+        for note in lines.notes:
             print(f"{lines.shown_name}: {note}", file=sys.stderr)
         for found in lines.events():
             if isinstance(found, DecodeError):
@@ -378,7 +378,7 @@ def _steps(flow: _Flow, width: int, paint: _Paint, with_text: bool) -> Iterator[
         if not has_room:
             yield fit("  " + "  ".join(filter(None, cells)), width)
         for call in step.tool_calls:
-            when = _time(_since(flow.start_ms, call.timestamp_ms))
+            when = how_long(_since(flow.start_ms, call.timestamp_ms))
             called = f"  at {when} {_name(call.tool_name)} {_name(call.content)}"
             yield paint(fit(called.rstrip(" "), width), _CYAN)
         if with_text and step.text:
@@ -436,22 +436,10 @@ def _figures(step: StepSummary, flow: _Flow) -> tuple[str, str, str, str]:
     rate = f"{tokens * 1000 / duration:.1f}/s" if tokens > 1 and duration > 0 else ""
     first = ""
     if step.first_token_ms is not None and step.started_ms is not None:
-        first = f"first {_time(_since(step.started_ms, step.first_token_ms))}"
-    whole = "" if step.started_ms is None else _time(duration)
+        first = f"first {how_long(_since(step.started_ms, step.first_token_ms))}"
+    whole = "" if step.started_ms is None else how_long(duration)
     return count(tokens, "token"), rate, first, whole
 
 
 def _name(text: str) -> str:
     return escaped(text[:_LONGEST_TEXT])
-
-
-def _time(ms: int) -> str:
-    """Return milliseconds as people say it, rounded down."""
-    if ms < 1000:
-        return f"{ms}ms"
-    if ms < 60_000:
-        return f"{ms // 10 / 100:.2f}s"
-    minutes, seconds = divmod(ms // 1000, 60)
-    if minutes < 60:
-        return f"{minutes}m{seconds:02}s"
-    return f"{minutes // 60}h{minutes % 60:02}m"
