@@ -337,7 +337,9 @@ class Paths(Case):
             other, f"{other}: expected a SQLite file of runs, got another SQLite database"
         )
         missing = self.folder / "none.db#run-7"
-        self.assert_refused(missing, f"{missing}: No such file or directory")
+        self.assert_refused(
+            missing, f"{missing}: there is no such file, and no store {self.folder}/none.db"
+        )
         self.assertEqual(self.files(), before)
 
     def test_a_store_that_does_not_answer(self) -> None:

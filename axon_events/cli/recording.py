@@ -20,7 +20,7 @@ from ..sse import Decoder, event_of
 from .text import count, escaped
 from .wrapping import command, wrapping_of
 
-__all__ = ["Lines", "Recording", "is_sqlite", "opened"]
+__all__ = ["Lines", "Recording", "is_sqlite", "opened", "stored_run"]
 
 # After so many undecodable lines from the start, without an event, the others are counted alone.
 _MOST_FAULTS = 20
@@ -43,17 +43,29 @@ def opened(path: str, reader: str) -> "Recording":
 
     Raises OSError, with a `filename`, for what cannot be read.
     """
-    if not os.path.exists(path):
-        for hash in re.finditer("#", path):
-            if os.path.exists(file := path[: hash.start()]):
-                from .store import StoredRun  # here, since most do without a store
+    if stored := stored_run(path):
+        from .store import StoredRun  # here, since most do without a store
 
-                return StoredRun(file, path[hash.end() :])
-    elif is_sqlite(path):
+        return StoredRun(*stored)
+    if is_sqlite(path):
         from .store import complaint
 
         raise complaint(path)
     return Lines(path, reader)
+
+
+def stored_run(path: str) -> tuple[str, str] | None:
+    """Return the file and the run of a path `FILE#NAME`; None if it is another path.
+
+    Raises OSError if there is neither a file of the whole path nor one that may be the store.
+    """
+    if "#" not in path or os.path.exists(path):
+        return None
+    for hash in re.finditer("#", path):
+        if os.path.exists(file := path[: hash.start()]):
+            return file, path[hash.end() :]
+    store = escaped(path.partition("#")[0])
+    raise OSError(errno.ENOENT, f"there is no such file, and no store {store}", path)
 
 
 def is_sqlite(path: str) -> bool:
