@@ -78,7 +78,7 @@ class SelfContained(unittest.TestCase):
                 self.assertEqual(whole, empty)
 
     def test_its_policy_allows_its_own_script_and_style_alone(self) -> None:
-        text = page.self_contained([FlowStart("Report", "test", 1)], undecodable=7)
+        text = page.self_contained([FlowStart("Report", "test", 1)], notes=['a "b"', "<c>\u20ac"])
         tags = Elements(text).tags
         names = [name for name, _ in tags]
         (policy,) = (
@@ -101,7 +101,14 @@ class SelfContained(unittest.TestCase):
             expected[f"{tag}-src"] = f"'sha256-{base64.b64encode(digest).decode()}'"
         self.assertEqual(dict(part.split(" ", 1) for part in policy.split("; ")), expected)
         self.assertIn(
-            ("script", {"type": "application/json", "id": "recording", "data-undecodable": "7"}),
+            (
+                "script",
+                {
+                    "type": "application/json",
+                    "id": "recording",
+                    "data-notes": 'a "b"\n<c>\u20ac',
+                },
+            ),
             tags,
         )
 

@@ -264,7 +264,7 @@ class Show(Case):
             self.assertEqual((run.status, run.err), (0, f"{self.of(name)}: {note}\n"))
             elements = Elements(page.read_text("utf-8"))
             self.assertEqual(json.loads(elements.scripts[0]), [to_dict(event) for event in events])
-            about = {"type": "application/json", "id": "recording", "data-undecodable": "0"}
+            about = {"type": "application/json", "id": "recording", "data-notes": note}
             self.assertIn(("script", {**about, **attributes}), elements.tags)
 
 

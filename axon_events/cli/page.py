@@ -43,10 +43,12 @@ def policy(page: str) -> str:
     return "; ".join(directives)
 
 
-def self_contained(events: Iterable[Event], *, undecodable: int = 0, is_open: bool = False) -> str:
+def self_contained(
+    events: Iterable[Event], *, notes: Iterable[str] = (), is_open: bool = False
+) -> str:
     """Return the page with these events in it, which needs no server and asks for nothing.
 
-    - `undecodable`: how many lines of the recording held no event.
+    - `notes`: what it says of the recording, a line each.
     - `is_open`: whether the run may go on after these events.
 
     Whatever the events say, it is data: no browser runs it or takes it for markup.
@@ -54,8 +56,9 @@ def self_contained(events: Iterable[Event], *, undecodable: int = 0, is_open: bo
     page = source()
     # With no "<" in it, no text can end the element, nor begin a comment in it.
     run = ",\n".join(map(to_json, events)).replace("<", r"\u003c")
+    said = escape("\n".join(notes))
     data = (
-        f'<script type="application/json" id="recording" data-undecodable="{undecodable}"'
+        f'<script type="application/json" id="recording" data-notes="{said}"'
         f"{' data-open' * is_open}>\n"
         f"[{run}]\n</script>\n"
     )

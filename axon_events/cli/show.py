@@ -26,7 +26,7 @@ from .. import (
     StepToken,
     ToolCall,
 )
-from ..order import Outcome
+from ..order import Outcome, StreamChecker
 from ..summary import FlowSummary, StepSummary
 from .recording import Recording, opened
 from .text import columns, count, date, escaped, fit, how_long, pad, wrap
@@ -104,7 +104,7 @@ def _show(lines: Recording, with_text: bool) -> Iterator[int]:
         lines.has_progress = lines.has_progress and not is_terminal  # the events are progress
     for note in lines.notes:
         lines.print(f"{lines.shown_name}: {note}")
-    flow = _Flow()
+    flow = _Flow(StreamChecker(from_start=lines.has_start))
     for found in lines.events():
         if isinstance(found, DecodeError):
             yield 1
@@ -150,15 +150,20 @@ def _write_page(arguments: argparse.Namespace) -> Iterator[int]:
             events.append(found)
         for line in lines.rest():
             print(line, file=sys.stderr)
+    undecodable += lines.more
     if lines.is_wrapped:
         return
     if flows > 1:
         print(f"{lines.shown_name}: {flows} flows: the page has the last", file=sys.stderr)
     if not (lines.is_open or any(event.is_terminator for event in events)):
         yield 1
-    page = self_contained(
-        events, undecodable=undecodable + lines.more, is_open=lines.is_open
-    ).encode()
+    checker = StreamChecker(from_start=lines.has_start or flows > 0)
+    notes = [*lines.notes]
+    if undecodable:
+        notes.append(_undecodable(undecodable))
+    if violations := sum(len(checker.feed(event)) for event in events):
+        notes.append(_broken(violations))
+    page = self_contained(events, notes=notes, is_open=lines.is_open).encode()
     if arguments.html != "-":
         try:
             with open(arguments.html, "wb") as file:
@@ -189,6 +194,8 @@ def _end(
         for line in _picture(flow, _width(), _coloured if has_colours else _plain, with_text):
             lines.print(line)
     else:
+        if flow.violations:
+            lines.print(_broken(flow.violations))
         lines.print(_outcome(flow))
 
 
@@ -200,6 +207,8 @@ def _width() -> int:
 class _Flow:
     """What has come of a flow so far; its `summary` is filled for a terminal only."""
 
+    checker: StreamChecker = field(default_factory=StreamChecker)
+    violations: int = 0  # besides a missing end, which the outcome says
     summary: FlowSummary = field(default_factory=FlowSummary)
     counts: Counter[str] = field(default_factory=Counter)
     undecodable: int = 0
@@ -211,6 +220,7 @@ class _Flow:
 
     def add(self, event: Event) -> None:
         """Take the next event."""
+        self.violations += len(self.checker.feed(event))
         if self.terminator is not None:
             self.after += 1
             return
@@ -281,6 +291,15 @@ def _result(success: bool) -> str:
     return "succeeded" if success else "did not succeed"
 
 
+def _undecodable(lines: int) -> str:
+    return f"{count(lines, 'line')} could not be decoded"
+
+
+def _broken(violations: int) -> str:
+    pronoun = "it" if violations == 1 else "them"
+    return f"{count(violations, 'violation')} of the order of events: `check` names {pronoun}"
+
+
 def _outcome(flow: _Flow) -> str:
     """Return the last line: what happened, as far as the stream tells."""
     if flow.counts:
@@ -298,7 +317,7 @@ def _outcome(flow: _Flow) -> str:
     if flow.after:
         what += f"; {count(flow.after, 'event')} after the end"
     if flow.undecodable:
-        what += f"; {count(flow.undecodable, 'line')} could not be decoded"
+        what += f"; {_undecodable(flow.undecodable)}"
     match flow.terminator:
         case FlowComplete() as end:
             return f"completed: {_text(end.flow_name)} {_result(end.success)}: {what}"
@@ -347,6 +366,8 @@ def _picture(flow: _Flow, width: int, paint: _Paint, with_text: bool) -> Iterato
     if summary.steps:
         yield from _steps(flow, width, paint, with_text)
         yield ""
+    if flow.violations:
+        yield from (paint(line, _YELLOW) for line in wrap(_broken(flow.violations), width))
     for line in wrap(_outcome(flow), width):
         yield paint(line, colour)
 
