@@ -177,6 +177,27 @@ class Edited(unittest.TestCase):
         )
 
 
+class AfterTheTerminator(unittest.TestCase):
+    def test_the_first_are_named_and_the_others_counted(self) -> None:
+        run = check(b"".join(FAILED * 2))
+        self.assertEqual(run.status, 1)
+        first, *named, more, outcome = run.out.splitlines()
+        self.assertTrue(first.startswith("<stdin>:58: after-terminator: event 57 is flow_start "))
+        self.assertTrue(first.endswith(" (several runs in one file? --many)"), first)
+        self.assertEqual([line.split(":")[1] for line in named], ["59", "60"])
+        self.assertNotIn("--many", "".join(named))
+        self.assertEqual(more, "<stdin>: 54 more events after the terminator, from line 61 on")
+        self.assertEqual(outcome, "<stdin>: failed: 114 events, 57 violations")
+        found = json.loads(check(b"".join(FAILED * 2), "--json").out)["violations"]
+        self.assertEqual([violation["line"] for violation in found], [*range(58, 115)])
+        self.assertNotIn("--many", found[0]["message"])
+
+    def test_what_is_no_other_flow_gets_no_hint(self) -> None:
+        run = check(lines(START, END, STEP, START))
+        self.assertNotIn("--many", run.out)
+        self.assertEqual(run.out.count("\n"), 3)
+
+
 class FileLines(unittest.TestCase):
     def test_lines_are_those_of_the_file(self) -> None:
         run = check(b"\r\n\n" + lines(START).replace(b"\n", b"\r\n") + b"\n" + lines(START, END))

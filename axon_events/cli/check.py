@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import DecodeError, Event, FlowStart, __version__
@@ -16,6 +16,8 @@ from .text import count, escaped
 
 __all__ = ["add_arguments"]
 
+# So many events after the terminator are named, and the others are counted.
+_MOST_LATE = 3
 _RULES = ", ".join(rule.value for rule in Rule)
 
 
@@ -83,7 +85,7 @@ class _Finding:
     """Something to report: a line of text, or an object in one of the lists of the JSON."""
 
     status: int
-    text: str
+    text: str  # "" for one that is counted in another line
     of: str  # violations, undecodable, flows or notes; "" for none
     object: dict[str, Any]
 
@@ -102,7 +104,7 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
                     if arguments.json:
                         if finding.of:
                             lists[finding.of].append(finding.object)
-                    elif not arguments.quiet:
+                    elif finding.text and not arguments.quiet:
                         lines.print(finding.text)
         except OSError as error:
             if error.filename is None:  # it is stdout that failed
@@ -151,6 +153,8 @@ class _Flow:
         self._line = 1  # of its first event
         self.events = 0
         self._violations = 0
+        self._late = 0  # events after the terminator
+        self._late_from = 0  # the line of the first that is only counted
         self._undecodable = 0
 
     def take(self, found: Event | DecodeError, line: int) -> Iterator[_Finding]:
@@ -171,6 +175,12 @@ class _Flow:
         - `more`: how many undecodable lines there are besides those taken.
         """
         self._undecodable += more
+        if self._late > _MOST_LATE:
+            events = count(self._late - _MOST_LATE, "more event")
+            text = (
+                f"{self._shown_file}: {events} after the terminator, from line {self._late_from} on"
+            )
+            yield _Finding(1, text, "", {})
         yield from self._faults(self._checker.close(), line)
         outcome = self._checker.outcome.value
         place = f"{self._shown_file}:{self._line}" if self._has_line else self._shown_file
@@ -191,7 +201,15 @@ class _Flow:
         for violation in violations:
             self._violations += 1
             rule = violation.rule.value
-            yield self._fault("violations", line, "rule", rule, violation.message)
+            fault = self._fault("violations", line, "rule", rule, violation.message)
+            if violation.rule is Rule.AFTER_TERMINATOR:
+                self._late += 1
+                if self._late == 1 and isinstance(violation.event, FlowStart):
+                    fault = replace(fault, text=f"{fault.text} (several runs in one file? --many)")
+                elif self._late > _MOST_LATE:
+                    self._late_from = self._late_from or line
+                    fault = replace(fault, text="")
+            yield fault
 
     def _fault(self, of: str, line: int, key: str, name: str, message: str) -> _Finding:
         values = {"file": self._file, "line": line, key: name, "message": message}
