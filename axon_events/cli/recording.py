@@ -18,7 +18,7 @@ from typing import BinaryIO, TypeVar
 from .. import DecodeError, Event, jsonl
 from ..sse import Decoder, event_of
 from .text import count, escaped
-from .wrapping import command, wrapping_of
+from .wrapping import advice, wrapping_of
 
 __all__ = ["Lines", "Recording", "is_sqlite", "opened", "stored_run"]
 
@@ -230,8 +230,8 @@ class Lines(Recording):
                     self.is_wrapped = True
                     yield DecodeError(
                         wrapping.reason,
-                        f"expected JSON Lines or Server-Sent Events, got {wrapping.what}; read it"
-                        f" with: {escaped(command(wrapping, self._path, self._reader))}",
+                        f"expected JSON Lines or Server-Sent Events, got {wrapping.what};"
+                        f" {escaped(advice(wrapping, self._path, self._reader))}",
                         lineno=first,
                     )
                     return
