@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import BinaryIO, TypeVar
 
 from .. import DecodeError, Event, jsonl
+from ..jsonl import _DOUBLED
 from ..sse import Decoder, event_of
 from .text import count, escaped
 from .wrapping import advice, wrapping_of
@@ -238,8 +239,8 @@ class Lines(Recording):
             is_begin = piece.endswith(b"\n")
             for found in decoder.feed(piece):
                 has_event = has_event or not isinstance(found, DecodeError)
-                yield found
-        yield from decoder.close()
+                yield _reworded(found)
+        yield from map(_reworded, decoder.close())
 
     def _pieces(self) -> Iterator[bytes]:
         """Yield the lines of the file, long ones in pieces, with `lineno` at each."""
@@ -313,6 +314,16 @@ class Lines(Recording):
         if self._is_shown:
             self._is_shown = False
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _reworded(found: Event | DecodeError) -> Event | DecodeError:
+    """Return what was found, with advice for a command line where it was for a program."""
+    if isinstance(found, DecodeError) and found.message == _DOUBLED:
+        return found._changed(
+            message="expected one event a line, got two events on one line, or more:"
+            " jq -c . FILE writes each on a line of its own"
+        )
+    return found
 
 
 def _whole(pieces: Iterable[bytes]) -> Iterator[bytes]:
