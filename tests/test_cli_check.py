@@ -229,12 +229,13 @@ class FileLines(unittest.TestCase):
         self.assertEqual(len(result["undecodable"]), 20)
         self.assertEqual(result["flows"][0]["undecodable"], 25)
 
-    def test_an_empty_file_is_truncated(self) -> None:
+    def test_an_empty_file_is_said_to_be_and_truncated(self) -> None:
         for content, line in ((b"", 1), (b"\n\n", 2)):
             run = check(content)
             self.assertEqual(run.status, 1)
             self.assertEqual(
                 run.out,
+                "<stdin>: it has no events\n"
                 f"<stdin>:{line}: {not_terminated()}\n<stdin>: truncated: 0 events, 1 violation\n",
             )
 
@@ -389,6 +390,10 @@ class Quiet(unittest.TestCase):
 
 
 class Json(unittest.TestCase):
+    def test_an_empty_file_has_a_note(self) -> None:
+        notes = json.loads(check(b"", "--json").out)["notes"]
+        self.assertEqual(notes, [{"file": "<stdin>", "message": "it has no events"}])
+
     def test_it_is_one_object(self) -> None:
         missing = str(CORPUS / "fresh.jsonl")
         stdin = lines(START, STEP) + b"{}\n"
