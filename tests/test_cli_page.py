@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import unittest
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from unittest import mock
@@ -76,6 +77,13 @@ class SelfContained(unittest.TestCase):
                 # Beside the markup of the page itself there is none.
                 whole, empty = (len(Elements(page.self_contained(e)).tags) for e in (events, []))
                 self.assertEqual(whole, empty)
+
+    def test_its_title_is_the_name_of_the_flow(self) -> None:
+        for text in ("Report", *HOSTILE):
+            events = [FlowError("x", "y", 0), FlowStart(text, "test", 1)]
+            page_of_it = page.self_contained(events)
+            self.assertIn(f"\n<title>{escape(text)}</title>\n", page_of_it)
+        self.assertIn("\n<title>axon_events</title>\n", page.self_contained([]))
 
     def test_its_policy_allows_its_own_script_and_style_alone(self) -> None:
         text = page.self_contained([FlowStart("Report", "test", 1)], notes=['a "b"', "<c>\u20ac"])
