@@ -80,8 +80,7 @@ class SelfContained(unittest.TestCase):
 
     def test_its_title_is_the_name_of_the_flow(self) -> None:
         for text in ("Report", *HOSTILE):
-            events = [FlowError("x", "y", 0), FlowStart(text, "test", 1)]
-            page_of_it = page.self_contained(events)
+            page_of_it = page.self_contained([FlowError("x", "y", 0), FlowStart(text, "test", 1)])
             self.assertIn(f"\n<title>{escape(text)}</title>\n", page_of_it)
         self.assertIn("\n<title>axon_events</title>\n", page.self_contained([]))
 

@@ -182,8 +182,8 @@ class _Flow:
             )
             yield _Finding(1, text, "", {})
         if not (self.events or self._undecodable):
-            values = {"file": self._file, "message": "it has no events"}
-            yield _Finding(1, f"{self._shown_file}: it has no events", "notes", values)
+            note = {"file": self._file, "message": "it has no events"}
+            yield _Finding(1, f"{self._shown_file}: it has no events", "notes", note)
         yield from self._faults(self._checker.close(), line)
         outcome = self._checker.outcome.value
         place = f"{self._shown_file}:{self._line}" if self._has_line else self._shown_file
