@@ -97,6 +97,11 @@ class Edited(unittest.TestCase):
                 [(27, "step-overlap"), (56, "step-abandoned")],
             ),
             (
+                "a step's end swapped with the next start",
+                [*f[:complete], f[start], f[complete], *f[start + 1 :]],
+                [(27, "step-overlap")],
+            ),
+            (
                 "an error that leaves its step open",
                 f[:-2] + f[-1:],
                 [(56, "step-abandoned")],
@@ -118,6 +123,20 @@ class Edited(unittest.TestCase):
             with self.subTest(name):
                 self.assertEqual(self.found(edited), expected)
 
+    def test_the_end_of_a_step_that_was_lost_is_missed_at_the_end(self) -> None:
+        report = (CORPUS / "recorded" / "report.jsonl").read_bytes().splitlines(keepends=True)
+        complete = next(n for n, line in enumerate(report) if b'"step_complete"' in line)
+        self.assertEqual(
+            self.found(report[:complete] + report[complete + 1 :]),
+            [(complete + 1, "step-overlap"), (len(report) - 1, "step-unfinished")],
+        )
+
+    def test_two_runs_that_were_written_at_once(self) -> None:
+        both = [line for pair in zip(FAILED[:6], FAILED[:6], strict=True) for line in pair]
+        rules = [rule for _, rule in self.found(both)]
+        self.assertEqual(rules[0], "flow-restarted")
+        self.assertEqual(rules.count("token-repeated"), sum(b"step_token" in f for f in both) // 2)
+
     def test_a_counter_that_restarts_in_each_step(self) -> None:
         restarted = []
         for line in FAILED:
@@ -135,6 +154,20 @@ class Edited(unittest.TestCase):
         both = ("--allow", "token-gap", "--allow", "not-terminated")
         self.assertEqual(self.found(edited, *both), [])
 
+    def test_the_last_token_of_a_step_is_missed_by_its_output(self) -> None:
+        # The last one of the flow, so that no index after it tells.
+        last = max(n for n, line in enumerate(FAILED) if b'"kind":"step_token"' in line)
+        edited = FAILED[:last] + FAILED[last + 1 :]
+        complete = next(n for n in range(last, len(edited)) if b"step_complete" in edited[n])
+        found = [(complete + 1, "output-mismatch")]
+        self.assertEqual(self.found(edited), [])
+        self.assertEqual(self.found(FAILED, "--match-output"), [])
+        self.assertEqual(self.found(edited, "--match-output"), found)
+        run = check(b"".join(edited), "--match-output", "--many")
+        self.assertTrue(run.out.startswith(f"<stdin>:{complete + 1}: output-mismatch: "), run.out)
+        allowed = ("--match-output", "--allow", "output-mismatch")
+        self.assertEqual(self.found(edited, *allowed), [])
+
     def test_a_violation_says_what_came_and_what_is_legal(self) -> None:
         run = check(lines(START, STEP))
         self.assertEqual(
@@ -142,6 +175,27 @@ class Edited(unittest.TestCase):
             f"<stdin>:2: {not_terminated(START, STEP)}\n"
             "<stdin>: truncated: 2 events, 1 violation\n",
         )
+
+
+class AfterTheTerminator(unittest.TestCase):
+    def test_the_first_are_named_and_the_others_counted(self) -> None:
+        run = check(b"".join(FAILED * 2))
+        self.assertEqual(run.status, 1)
+        first, *named, more, outcome = run.out.splitlines()
+        self.assertTrue(first.startswith("<stdin>:58: after-terminator: event 57 is flow_start "))
+        self.assertTrue(first.endswith(" (several runs in one file? --many)"), first)
+        self.assertEqual([line.split(":")[1] for line in named], ["59", "60"])
+        self.assertNotIn("--many", "".join(named))
+        self.assertEqual(more, "<stdin>: 54 more events after the terminator, from line 61 on")
+        self.assertEqual(outcome, "<stdin>: failed: 114 events, 57 violations")
+        found = json.loads(check(b"".join(FAILED * 2), "--json").out)["violations"]
+        self.assertEqual([violation["line"] for violation in found], [*range(58, 115)])
+        self.assertNotIn("--many", found[0]["message"])
+
+    def test_what_is_no_other_flow_gets_no_hint(self) -> None:
+        run = check(lines(START, END, STEP, START))
+        self.assertNotIn("--many", run.out)
+        self.assertEqual(run.out.count("\n"), 3)
 
 
 class FileLines(unittest.TestCase):
@@ -175,12 +229,13 @@ class FileLines(unittest.TestCase):
         self.assertEqual(len(result["undecodable"]), 20)
         self.assertEqual(result["flows"][0]["undecodable"], 25)
 
-    def test_an_empty_file_is_truncated(self) -> None:
+    def test_an_empty_file_is_said_to_be_and_truncated(self) -> None:
         for content, line in ((b"", 1), (b"\n\n", 2)):
             run = check(content)
             self.assertEqual(run.status, 1)
             self.assertEqual(
                 run.out,
+                "<stdin>: it has no events\n"
                 f"<stdin>:{line}: {not_terminated()}\n<stdin>: truncated: 0 events, 1 violation\n",
             )
 
@@ -310,6 +365,20 @@ class Files(unittest.TestCase):
         discard.assert_called_once_with()
 
 
+class Usage(unittest.TestCase):
+    def test_a_rule_that_is_none(self) -> None:
+        for rule, said in (
+            ("step-lost", "expected a rule, got 'step-lost'; the rules: "),
+            (
+                "token-gap,step-overlap",
+                "expected a rule, got 'token-gap,step-overlap'; give --allow again for each; ",
+            ),
+        ):
+            run = check(b"", "--allow", rule)
+            self.assertEqual((run.status, run.out), (2, ""))
+            self.assertIn(f"error: argument --allow: {said}", run.err)
+
+
 class Quiet(unittest.TestCase):
     def test_it_prints_nothing_but_errors(self) -> None:
         for content, status in ((b"".join(FAILED), 0), (b"{}\n", 1)):
@@ -321,6 +390,10 @@ class Quiet(unittest.TestCase):
 
 
 class Json(unittest.TestCase):
+    def test_an_empty_file_has_a_note(self) -> None:
+        notes = json.loads(check(b"", "--json").out)["notes"]
+        self.assertEqual(notes, [{"file": "<stdin>", "message": "it has no events"}])
+
     def test_it_is_one_object(self) -> None:
         missing = str(CORPUS / "fresh.jsonl")
         stdin = lines(START, STEP) + b"{}\n"

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import unittest
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from unittest import mock
@@ -77,8 +78,14 @@ class SelfContained(unittest.TestCase):
                 whole, empty = (len(Elements(page.self_contained(e)).tags) for e in (events, []))
                 self.assertEqual(whole, empty)
 
+    def test_its_title_is_the_name_of_the_flow(self) -> None:
+        for text in ("Report", *HOSTILE):
+            page_of_it = page.self_contained([FlowError("x", "y", 0), FlowStart(text, "test", 1)])
+            self.assertIn(f"\n<title>{escape(text)}</title>\n", page_of_it)
+        self.assertIn("\n<title>axon_events</title>\n", page.self_contained([]))
+
     def test_its_policy_allows_its_own_script_and_style_alone(self) -> None:
-        text = page.self_contained([FlowStart("Report", "test", 1)], undecodable=7)
+        text = page.self_contained([FlowStart("Report", "test", 1)], notes=['a "b"', "<c>\u20ac"])
         tags = Elements(text).tags
         names = [name for name, _ in tags]
         (policy,) = (
@@ -101,7 +108,14 @@ class SelfContained(unittest.TestCase):
             expected[f"{tag}-src"] = f"'sha256-{base64.b64encode(digest).decode()}'"
         self.assertEqual(dict(part.split(" ", 1) for part in policy.split("; ")), expected)
         self.assertIn(
-            ("script", {"type": "application/json", "id": "recording", "data-undecodable": "7"}),
+            (
+                "script",
+                {
+                    "type": "application/json",
+                    "id": "recording",
+                    "data-notes": 'a "b"\n<c>\u20ac',
+                },
+            ),
             tags,
         )
 

@@ -116,6 +116,15 @@ class Found(unittest.TestCase):
                 else:
                     self.assertTrue(str(found).startswith(f"{reason}: "), found)
 
+    def test_two_events_on_one_line(self) -> None:
+        start = CONTENT.splitlines()[0]
+        said = (
+            "not-json: expected one event a line, got two events on one line, or more: jq -c . FILE"
+            " writes each on a line of its own"
+        )
+        for end in (b"\n", b""):
+            self.assertEqual(self.found(start + start + end), [(1, said)])
+
     def test_a_crash_costs_one_event(self) -> None:
         first, second = CONTENT.splitlines(keepends=True)[:2]
         hole = 100_000

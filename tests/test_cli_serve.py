@@ -177,6 +177,11 @@ class Refusing(unittest.TestCase):
                 ((), "one of the arguments FILE --store is required"),
                 ((path, "--store", path), "argument --store: not allowed with argument FILE"),
                 ((path,), f"{path} is a SQLite file: --store serves the runs of one"),
+                (
+                    (f"{path}#team/7",),
+                    f"{path}#team/7 is a run of a store: give --store {path}, and see"
+                    " /runs/team%2F7",
+                ),
                 *(
                     (
                         ("--store", path, *option),

@@ -128,6 +128,18 @@ class Pipe(unittest.TestCase):
                     f"truncated: the stream has no flow_complete or flow_error at its end: {what}",
                 )
 
+    def test_violations_are_counted_before_the_outcome(self) -> None:
+        twice = "2 violations of the order of events: `check` names them"
+        for stream, said in (
+            ((START, END), []),
+            ((START,), []),  # the outcome says it
+            ((START, StepToken("Draft", "a", 2, 1001), END), [twice]),
+            ((START, END, START, END), []),  # each flow has its own
+            ((START, StepToken("Draft", "a", 2, 1001), END, START, END), [twice]),
+        ):
+            shown = Run("show", "-", stdin=lines(*stream)).out.splitlines()
+            self.assertEqual([line for line in shown if "violation" in line], said)
+
     def test_a_line_that_is_no_event_is_named_and_skipped(self) -> None:
         stream = lines(START) + b"{}\n\xff\n\r\n" + lines(END)[:-1] + b"\r\n" + b'{"kind'
         run = Run("show", "-", stdin=stream)
@@ -173,7 +185,7 @@ class Pipe(unittest.TestCase):
                 FlowError(noise, noise, 0),
             ),
         )
-        self.assertEqual(len(run.out.split("\n")), 8)
+        self.assertEqual(len(run.out.split("\n")), 9)
         for line in run.out.split("\n"):
             self.assertTrue(line.isprintable(), line)
 
@@ -218,6 +230,8 @@ FLOW = (
     StepToken("Wait", "", 3, 2500),
     FlowError("Report", "no\nroom", 3000),
 )
+# By the step that its error leaves open.
+BROKEN = "1 violation of the order of events: `check` names it"
 SGR = re.compile(r"\x1b\[[0-9]*m")
 
 
@@ -254,6 +268,7 @@ class Terminal(unittest.TestCase):
                 "✗ 1 Check          ━━━━━━━━━                 0 tokens                      500ms",
                 "? 2 Wait                    ──────━━━━━━━━━   1 token         first 400ms  900ms",
                 "",
+                BROKEN,
                 "failed: 'Report': 'no\\nroom': 3 steps, 3 tokens, 2 tool calls in 2.000s",
             ],
         )
@@ -279,6 +294,8 @@ class Terminal(unittest.TestCase):
                 "? 2 Wait                  ──────━━━━━━━━",
                 "  1 token  first 400ms  900ms",
                 "",
+                "1 violation of the order of events:",
+                "`check` names it",
                 "failed: 'Report': 'no\\nroom': 3 steps, 3",
                 "tokens, 2 tool calls in 2.000s",
             ],
@@ -588,17 +605,14 @@ class Page(unittest.TestCase):
         self.page = Path(temporary.name, "page\x1b.html")
         self.file = Path(temporary.name, "flow.jsonl")
 
-    def recording(self) -> tuple[list[Any], int]:
-        """Return what the page has: the events, and the number of lines that were none."""
-        text = self.page.read_text("utf-8")
-        found = re.findall(
-            r'<script type="application/json" id="recording" data-undecodable="([0-9]+)">(.*?)'
-            "</script>",
-            text,
+    def recording(self) -> tuple[list[Any], str]:
+        """Return what the page has: the events, and what it says of the recording."""
+        ((notes, events),) = re.findall(
+            r'<script type="application/json" id="recording" data-notes="([^"]*)">(.*?)</script>',
+            self.page.read_text("utf-8"),
             re.DOTALL,
         )
-        ((undecodable, events),) = found
-        return json.loads(events), int(undecodable)
+        return json.loads(events), notes
 
     def test_a_file_has_the_page_with_the_events(self) -> None:
         self.file.write_bytes(lines(*FLOW))
@@ -608,7 +622,7 @@ class Page(unittest.TestCase):
             self.assertTrue(
                 run.out.endswith(f"page\\x1b.html: 12 events of {self.file}\n"), run.out
             )
-            self.assertEqual(self.recording(), ([to_dict(event) for event in FLOW], 0))
+            self.assertEqual(self.recording(), ([to_dict(event) for event in FLOW], BROKEN))
 
     def test_standard_output_gets_the_page_alone(self) -> None:
         self.file.write_bytes(lines(*FLOW))
@@ -628,7 +642,7 @@ class Page(unittest.TestCase):
         self.assertEqual(run.status, 1)
         self.assertEqual(run.err.count(": not-json: "), 20)
         self.assertTrue(run.err.endswith(": 2 more lines without an event, from line 21 on\n"))
-        self.assertEqual(self.recording(), ([to_dict(START)], 22))
+        self.assertEqual(self.recording(), ([to_dict(START)], "22 lines could not be decoded"))
         run = Run("show", "--html", "-", self.file)
         self.assertTrue(run.out.startswith("<!DOCTYPE html>\n"))
 
@@ -641,7 +655,7 @@ class Page(unittest.TestCase):
         run = Run("show", "--html", self.page, self.file)
         self.assertEqual(run.status, 0)
         self.assertEqual(run.err, f"{self.file}: 2 flows: the page has the last\n")
-        self.assertEqual(self.recording(), ([to_dict(START), to_dict(END)], 0))
+        self.assertEqual(self.recording(), ([to_dict(START), to_dict(END)], ""))
 
     def test_what_is_wrapped_makes_no_page(self) -> None:
         run = Run("show", "--html", self.page, "-", stdin=b"\x1f\x8b")

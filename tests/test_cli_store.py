@@ -39,6 +39,8 @@ END = FlowComplete("Report", "anthropic", True, 0, 0, 0, 500, 1500)
 ERROR = FlowError("Report", "no room", 1500)
 NO_BEGINNING = "the store has not kept the beginning of the run"
 NOT_ENDED = "the run has not ended yet, as far as the store knows"
+CLOSED = "the run was closed without its end: its writer left or died"
+DIED = "its writer was last heard of 3h00m ago: it has probably died, and nobody has closed the run"
 
 
 def setUpModule() -> None:
@@ -83,6 +85,23 @@ class Case(unittest.TestCase):
             log.append(event)
         log.flush()
 
+    def abandoned(self, *events: Event, run: str = "run-7") -> None:
+        """Store a run whose writer gave its last sign three hours ago."""
+        with tempfile.TemporaryDirectory() as folder:
+            live = Path(folder, "live.db")
+            with SqliteRuns(live, ttl=86400) as runs, runs.create(run) as log:
+                for event in events:
+                    log.append(event)
+                log.flush()
+                # As a crash of the machine leaves it: this writer goes on in the other file.
+                with (
+                    closing(sqlite3.connect(live)) as source,
+                    closing(sqlite3.connect(self.path)) as copy,
+                ):
+                    source.backup(copy)
+                    with copy:
+                        copy.execute("UPDATE run SET beat = beat - 10800")
+
     def files(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in self.folder.iterdir()}
 
@@ -114,6 +133,7 @@ class Check(Case):
         (violation,) = order.check([START])
         self.assertEqual(
             run.out.replace(str(self.path), "runs.db"),
+            f"runs.db#run-7: {CLOSED}\n"
             f"runs.db#run-7:1: not-terminated: {violation.message}\n"
             "runs.db#run-7: truncated: 1 event, 1 violation\n",
         )
@@ -126,6 +146,12 @@ class Check(Case):
         self.assertIn(":1: not-terminated: ", run.out)
         result = json.loads(Run("check", "--json", self.of("run-7")).out)
         self.assertEqual(result["notes"], [{"file": self.of("run-7"), "message": NOT_ENDED}])
+
+    def test_a_run_whose_writer_has_died_is_said_to_be(self) -> None:
+        self.abandoned(START)
+        run = Run("check", self.of("run-7"))
+        self.assertEqual(run.status, 1)
+        self.assertEqual(run.out.splitlines()[0], f"{self.of('run-7')}: {DIED}")
 
     def test_a_beginning_that_is_not_kept_is_no_violation(self) -> None:
         self.store([START, STEP, *tokens(9), ERROR], max_events=3)
@@ -194,7 +220,14 @@ class Show(Case):
         self.store([START, STEP])
         run = Run("show", self.of("run-7"))
         self.assertEqual(run.status, 1)
+        self.assertTrue(run.out.startswith(f"{self.of('run-7')}: {CLOSED}\n"), run.out)
         self.assertIn("\ntruncated: ", run.out)
+
+    def test_a_run_whose_writer_has_died_is_said_to_be(self) -> None:
+        self.abandoned(START)
+        run = Run("show", self.of("run-7"))
+        self.assertEqual(run.status, 0)
+        self.assertTrue(run.out.startswith(f"{self.of('run-7')}: {DIED}\n"), run.out)
 
     def test_a_run_that_ends_while_it_is_read_is_not_open(self) -> None:
         self.begun(START, END)
@@ -231,7 +264,7 @@ class Show(Case):
             self.assertEqual((run.status, run.err), (0, f"{self.of(name)}: {note}\n"))
             elements = Elements(page.read_text("utf-8"))
             self.assertEqual(json.loads(elements.scripts[0]), [to_dict(event) for event in events])
-            about = {"type": "application/json", "id": "recording", "data-undecodable": "0"}
+            about = {"type": "application/json", "id": "recording", "data-notes": note}
             self.assertIn(("script", {**about, **attributes}), elements.tags)
 
 
@@ -304,7 +337,9 @@ class Paths(Case):
             other, f"{other}: expected a SQLite file of runs, got another SQLite database"
         )
         missing = self.folder / "none.db#run-7"
-        self.assert_refused(missing, f"{missing}: No such file or directory")
+        self.assert_refused(
+            missing, f"{missing}: there is no such file, and no store {self.folder}/none.db"
+        )
         self.assertEqual(self.files(), before)
 
     def test_a_store_that_does_not_answer(self) -> None:
@@ -323,6 +358,11 @@ class Paths(Case):
         Run("check", self.of("run-7"))
         Run("show", self.of("run-7"))
         Run("show", self.path)
+        self.assertEqual(self.files(), before)
+        self.path = self.folder / "died.db"
+        self.abandoned(START)
+        before = self.files()
+        Run("show", self.of("run-7"))
         self.assertEqual(self.files(), before)
 
 

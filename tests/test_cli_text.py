@@ -5,7 +5,7 @@
 import random
 import unittest
 
-from axon_events.cli.text import columns, count, date, escaped, fit, pad, wrap
+from axon_events.cli.text import columns, count, date, escaped, fit, how_long, pad, wrap
 
 from . import effort
 
@@ -104,6 +104,17 @@ class Date(unittest.TestCase):
             (2**64 - 1, "18446744073709551615 ms after 1970"),
         ):
             self.assertEqual(date(ms), expected)
+
+
+class HowLong(unittest.TestCase):
+    def test_it_is_rounded_down(self) -> None:
+        for ms, expected in (
+            (999, "999ms"),
+            (59_999, "59.99s"),
+            (3_599_999, "59m59s"),
+            (3 * 3_600_000 + 119_999, "3h01m"),
+        ):
+            self.assertEqual(how_long(ms), expected)
 
 
 class Count(unittest.TestCase):

@@ -3,15 +3,18 @@
 """Wrapped recordings are recognised, and the command that is named for each unwraps it."""
 
 import gzip
+import io
 import json
 import re
 import shutil
 import subprocess
+import tarfile
 import tempfile
 import unittest
+import zipfile
 from pathlib import Path
 
-from axon_events.cli.wrapping import command, wrapping_of
+from axon_events.cli.wrapping import advice, wrapping_of
 
 from . import CORPUS, PACKAGE, effort, needs
 from .terminal import Run
@@ -36,9 +39,35 @@ def parts(line: str) -> list[str]:
     return [f"{TIME} stdout P {part}" for part in cut[:-1]] + [f"{TIME} stdout F {cut[-1]}"]
 
 
+def zipped() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("flow.jsonl", RECORDED)
+    return file.getvalue()
+
+
+def archived() -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        member = tarfile.TarInfo("flow.jsonl")
+        member.size = len(RECORDED)
+        archive.addfile(member, io.BytesIO(RECORDED))
+    return file.getvalue()
+
+
+# As `curl -i` writes a response after a redirect.
+HEADS = (
+    b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /events\r\n\r\n"
+    b"HTTP/2 200 \r\ncontent-type: application/jsonl\r\n\r\n"
+)
+
+
 # What it is, its content, and the command's beginning.
 WRAPPED = (
     ("gzip", gzip.compress(RECORDED), "gzip -dc"),
+    ("zip archive", zipped(), "funzip"),
+    ("tar archive", archived(), "cat"),
+    ("head of an HTTP response", HEADS + RECORDED, "awk '/^HTTP"),
     ("UTF-16", "\ufeff".encode("utf-16-le") + RECORDED.decode().encode("utf-16-le"), "iconv "),
     ("UTF-16", "\ufeff".encode("utf-16-be") + RECORDED.decode().encode("utf-16-be"), "iconv "),
     ("UTF-16", RECORDED.decode().encode("utf-16-le"), "iconv -f UTF-16LE"),
@@ -86,6 +115,7 @@ class Recognised(unittest.TestCase):
         for begin, what, unwrap in (
             ("28b52ffd", "zstd", "zstd -dc"),  # RFC 8878, 3.1.1
             ("fd377a585a00", "xz", "xz -dc"),  # the .xz file format, 2.1.1.1
+            ("425a6839314159265359", "bzip2", "bzip2 -dc"),  # `bzip2 -9 | head -c 10`
         ):
             found = wrapping_of(bytes.fromhex(begin) + b"\x04")
             self.assertEqual(found and (what in found.what, found.unwrap), (True, unwrap))
@@ -103,8 +133,9 @@ class Recognised(unittest.TestCase):
                 wrapping = wrapping_of(content[: 2**16])
                 if wrapping is None:
                     self.fail("not recognised")
+                unwrapping = advice(wrapping, str(path), "cat").removeprefix("read it with: ")
                 run = subprocess.run(
-                    ["sh", "-c", command(wrapping, str(path), "cat")],
+                    ["sh", "-c", unwrapping],
                     capture_output=True,
                     cwd=folder,
                 )
@@ -112,10 +143,31 @@ class Recognised(unittest.TestCase):
                 self.assertEqual([json.loads(line) for line in run.stdout.splitlines()], EVENTS)
 
     def test_standard_input_stays_standard_input(self) -> None:
-        wrapping = wrapping_of(b"\x1f\x8b")
-        if wrapping is None:
-            self.fail("not recognised")
-        self.assertEqual(command(wrapping, "-", "reader show"), "gzip -dc | reader show -")
+        for content, expected in (
+            (b"\x1f\x8b", "gzip -dc | reader show -"),
+            (archived(), "cat | tar -xOf - | reader show -"),
+        ):
+            wrapping = wrapping_of(content)
+            if wrapping is None:
+                self.fail("not recognised")
+            self.assertEqual(advice(wrapping, "-", "reader show"), f"read it with: {expected}")
+
+    def test_a_page_of_html_is_named_once(self) -> None:
+        # As nginx sends it.
+        bad = b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
+        for begin in (bad, b"<!DOCTYPE html>\n" + bad, b"\n  <!doctype html><html lang=en>\n"):
+            run = Run("check", "-", stdin=begin + b"<hr>\r\n</body>\r\n</html>\r\n")
+            self.assertEqual(run.status, 1)
+            self.assertRegex(
+                run.out,
+                "^<stdin>:[12]: not-json: expected JSON Lines or Server-Sent Events, got an HTML"
+                " page, such as the error page of a proxy; there is no recording in it\n$",
+            )
+
+    def test_a_stream_after_its_head(self) -> None:
+        content = HEADS + b": a comment\n\n"
+        run = Run("check", "-", stdin=content)
+        self.assertIn("got the head of an HTTP response (curl -i); read it with: awk ", run.out)
 
     def test_json_for_machines_has_it_as_undecodable(self) -> None:
         result = json.loads(Run("check", "--json", "-", stdin=gzip.compress(RECORDED)).out)
@@ -140,7 +192,10 @@ class NotRecognised(unittest.TestCase):
             b"{}",
             b"INFO: ready",
             b"[INFO] ready",
-            b"BZh91AY&SY",
+            (b'{"kind":"flow_start","flow_name":"' + b"x" * 500)[:257] + b"ustar",
+            b"BZh",
+            b"<p>",
+            b"<headline>",
         ):
             with self.subTest(begin):
                 self.assertIsNone(wrapping_of(begin))

@@ -21,7 +21,7 @@ from unittest import mock
 from axon_events import FlowStart, StepToken
 from axon_events.runs import RunExists, RunUnknown, StoreUnavailable, sqlite
 from axon_events.runs._store import BEGINNING, NOWHERE, Append, End
-from axon_events.runs.sqlite import SqliteRuns, holds_runs
+from axon_events.runs.sqlite import SqliteRuns, holds_runs, silent_for
 
 from . import PACKAGE, ROOT, needs, stores
 from .stores import entry
@@ -377,6 +377,28 @@ class Holding(Case):
             connection.execute("BEGIN EXCLUSIVE")
             with self.assertRaisesRegex(StoreUnavailable, "database is locked$"):
                 holds_runs(self.path)
+
+
+@needs.threads
+class Silence(Case):
+    """How long a run has had no sign of its writer."""
+
+    def test_it_is_told_after_the_lease(self) -> None:
+        with self.runs(lease=60.0, ttl=600.0) as runs, runs.create("run") as log:
+            log.append(FlowStart("Report", "anthropic", 0))
+            log.flush()
+            self.assertIsNone(silent_for(self.path, "run"))
+            self.assertIsNone(silent_for(self.path, "none"))
+            with (
+                closing(sqlite3.connect(self.path)) as live,
+                closing(sqlite3.connect(self.path.with_name("copy"))) as copy,
+            ):
+                live.backup(copy)  # to which the writer gives no sign
+                with copy:
+                    copy.execute("UPDATE run SET beat = beat - 100")
+            silence = silent_for(self.path.with_name("copy"), "run")
+            self.assertIsNotNone(silence)
+            self.assertGreaterEqual(silence or 0.0, 100.0)
 
 
 if __name__ == "__main__":

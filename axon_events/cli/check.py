@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import DecodeError, Event, FlowStart, __version__
@@ -15,6 +15,10 @@ from .recording import Recording, opened
 from .text import count, escaped
 
 __all__ = ["add_arguments"]
+
+# So many events after the terminator are named, and the others are counted.
+_MOST_LATE = 3
+_RULES = ", ".join(rule.value for rule in Rule)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,20 +40,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="a recorded file; - for standard input; FILE#NAME for a run of a SQLite store",
     )
-    rules = [rule.value for rule in Rule]
     parser.add_argument(
         "--allow",
         metavar="RULE",
         action="append",
-        choices=rules,
+        type=_rule,
         default=[],
-        help=f"a rule that may be broken; may be given again; one of {', '.join(rules)}",
+        help=f"a rule that may be broken; may be given again; one of {_RULES}",
     )
     parser.add_argument(
         "--token-scope",
         choices=("flow", "step"),
         default="flow",
         help="whether tokens are counted across the flow (the default) or from 1 in each step",
+    )
+    parser.add_argument(
+        "--match-output",
+        action="store_true",
+        help="compare the tokens of each step with its full_output as well (output-mismatch)",
     )
     parser.add_argument(
         "--many",
@@ -62,12 +70,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_run)
 
 
+def _rule(text: str) -> Rule:
+    try:
+        return Rule(text)
+    except ValueError:
+        again = "; give --allow again for each" if "," in text else ""
+        raise argparse.ArgumentTypeError(
+            f"expected a rule, got {text!r:.60}{again}; the rules: {_RULES}"
+        ) from None
+
+
 @dataclass(frozen=True)
 class _Finding:
     """Something to report: a line of text, or an object in one of the lists of the JSON."""
 
     status: int
-    text: str
+    text: str  # "" for one that is counted in another line
     of: str  # violations, undecodable, flows or notes; "" for none
     object: dict[str, Any]
 
@@ -86,7 +104,7 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
                     if arguments.json:
                         if finding.of:
                             lists[finding.of].append(finding.object)
-                    elif not arguments.quiet:
+                    elif finding.text and not arguments.quiet:
                         lines.print(finding.text)
         except OSError as error:
             if error.filename is None:  # it is stdout that failed
@@ -102,7 +120,7 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
 
 def _findings(lines: Recording, arguments: argparse.Namespace) -> Iterator[_Finding]:
     """Yield what there is to report of a file, line by line."""
-    for note in lines.notes():
+    for note in lines.notes:
         values = {"file": lines.name, "message": note}
         yield _Finding(0, f"{lines.shown_name}: {note}", "notes", values)
     flow = _Flow(lines, arguments, from_start=lines.has_start)
@@ -127,13 +145,16 @@ class _Flow:
         self._shown_file = lines.shown_name
         self._has_line = arguments.many
         self._checker = StreamChecker(
-            allow=map(Rule, arguments.allow),
+            allow=arguments.allow,
             token_scope=arguments.token_scope,
+            match_output=arguments.match_output,
             from_start=from_start,
         )
         self._line = 1  # of its first event
         self.events = 0
         self._violations = 0
+        self._late = 0  # events after the terminator
+        self._late_from = 0  # the line of the first that is only counted
         self._undecodable = 0
 
     def take(self, found: Event | DecodeError, line: int) -> Iterator[_Finding]:
@@ -154,6 +175,15 @@ class _Flow:
         - `more`: how many undecodable lines there are besides those taken.
         """
         self._undecodable += more
+        if self._late > _MOST_LATE:
+            events = count(self._late - _MOST_LATE, "more event")
+            text = (
+                f"{self._shown_file}: {events} after the terminator, from line {self._late_from} on"
+            )
+            yield _Finding(1, text, "", {})
+        if not (self.events or self._undecodable):
+            note = {"file": self._file, "message": "it has no events"}
+            yield _Finding(1, f"{self._shown_file}: it has no events", "notes", note)
         yield from self._faults(self._checker.close(), line)
         outcome = self._checker.outcome.value
         place = f"{self._shown_file}:{self._line}" if self._has_line else self._shown_file
@@ -174,7 +204,15 @@ class _Flow:
         for violation in violations:
             self._violations += 1
             rule = violation.rule.value
-            yield self._fault("violations", line, "rule", rule, violation.message)
+            fault = self._fault("violations", line, "rule", rule, violation.message)
+            if violation.rule is Rule.AFTER_TERMINATOR:
+                self._late += 1
+                if self._late == 1 and isinstance(violation.event, FlowStart):
+                    fault = replace(fault, text=f"{fault.text} (several runs in one file? --many)")
+                elif self._late > _MOST_LATE:
+                    self._late_from = self._late_from or line
+                    fault = replace(fault, text="")
+            yield fault
 
     def _fault(self, of: str, line: int, key: str, name: str, message: str) -> _Finding:
         values = {"file": self._file, "line": line, key: name, "message": message}

@@ -11,7 +11,7 @@ from importlib.resources import files
 from operator import attrgetter
 from urllib.parse import quote
 
-from .. import Event, to_json
+from .. import Event, FlowStart, to_json
 from ..runs import RunInfo
 from .text import date
 
@@ -20,6 +20,11 @@ __all__ = ["overview", "policy", "self_contained", "source"]
 # Where the policy of a self-contained page goes, and its events: before the script reads them.
 _HEAD = '<meta charset="utf-8">\n'
 _SCRIPT = "<script>\n"
+_TITLE = "axon_events"
+
+
+def _titled(title: str) -> str:
+    return f"<title>{title}</title>"
 
 
 def source() -> str:
@@ -43,19 +48,24 @@ def policy(page: str) -> str:
     return "; ".join(directives)
 
 
-def self_contained(events: Iterable[Event], *, undecodable: int = 0, is_open: bool = False) -> str:
+def self_contained(
+    events: Iterable[Event], *, notes: Iterable[str] = (), is_open: bool = False
+) -> str:
     """Return the page with these events in it, which needs no server and asks for nothing.
 
-    - `undecodable`: how many lines of the recording held no event.
+    - `notes`: what it says of the recording, a line each.
     - `is_open`: whether the run may go on after these events.
 
     Whatever the events say, it is data: no browser runs it or takes it for markup.
     """
-    page = source()
+    events = list(events)
+    title = next((escape(e.flow_name) for e in events if isinstance(e, FlowStart)), _TITLE)
+    page = source().replace(_titled(_TITLE), _titled(title), 1)
     # With no "<" in it, no text can end the element, nor begin a comment in it.
     run = ",\n".join(map(to_json, events)).replace("<", r"\u003c")
+    said = escape("\n".join(notes))
     data = (
-        f'<script type="application/json" id="recording" data-undecodable="{undecodable}"'
+        f'<script type="application/json" id="recording" data-notes="{said}"'
         f"{' data-open' * is_open}>\n"
         f"[{run}]\n</script>\n"
     )
@@ -80,7 +90,7 @@ def overview(store: str, infos: Iterable[RunInfo]) -> str:
     """
     # The page's own head, so that both look alike.
     head = source().partition("</style>")[0]
-    head = head.replace("<title>axon_events</title>", f"<title>{escape(store)}</title>", 1)
+    head = head.replace(_titled(_TITLE), _titled(escape(store)), 1)
     runs = [*map(_lane, sorted(infos, key=attrgetter("time_ms"), reverse=True))]
     listed = f'<ol id="lanes" aria-label="Runs">\n{"".join(runs)}</ol>'
     return (

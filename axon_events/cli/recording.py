@@ -16,11 +16,12 @@ from types import TracebackType
 from typing import BinaryIO, TypeVar
 
 from .. import DecodeError, Event, jsonl
+from ..jsonl import _DOUBLED
 from ..sse import Decoder, event_of
 from .text import count, escaped
-from .wrapping import command, wrapping_of
+from .wrapping import advice, wrapping_of
 
-__all__ = ["Lines", "Recording", "is_sqlite", "opened"]
+__all__ = ["Lines", "Recording", "is_sqlite", "opened", "stored_run"]
 
 # After so many undecodable lines from the start, without an event, the others are counted alone.
 _MOST_FAULTS = 20
@@ -43,17 +44,29 @@ def opened(path: str, reader: str) -> "Recording":
 
     Raises OSError, with a `filename`, for what cannot be read.
     """
-    if not os.path.exists(path):
-        for hash in re.finditer("#", path):
-            if os.path.exists(file := path[: hash.start()]):
-                from .store import StoredRun  # here, since most do without a store
+    if stored := stored_run(path):
+        from .store import StoredRun  # here, since most do without a store
 
-                return StoredRun(file, path[hash.end() :])
-    elif is_sqlite(path):
+        return StoredRun(*stored)
+    if is_sqlite(path):
         from .store import complaint
 
         raise complaint(path)
     return Lines(path, reader)
+
+
+def stored_run(path: str) -> tuple[str, str] | None:
+    """Return the file and the run of a path `FILE#NAME`; None if it is another path.
+
+    Raises OSError if there is neither a file of the whole path nor one that may be the store.
+    """
+    if "#" not in path or os.path.exists(path):
+        return None
+    for hash in re.finditer("#", path):
+        if os.path.exists(file := path[: hash.start()]):
+            return file, path[hash.end() :]
+    store = escaped(path.partition("#")[0])
+    raise OSError(errno.ENOENT, f"there is no such file, and no store {store}", path)
 
 
 def is_sqlite(path: str) -> bool:
@@ -74,6 +87,7 @@ class Recording(ABC):
     - `has_progress`: whether progress is shown.
     - `has_start`: whether it begins where the flow did.
     - `is_open`: whether the flow may go on after what there is.
+    - `notes`: what to tell people of its beginning and its end before the events.
     """
 
     def __init__(self, name: str) -> None:
@@ -86,6 +100,7 @@ class Recording(ABC):
         self.has_progress = False
         self.has_start = True
         self.is_open = False
+        self.notes: list[str] = []
 
     def __enter__(self: "_ARecording") -> "_ARecording":
         return self
@@ -107,13 +122,6 @@ class Recording(ABC):
     @abstractmethod
     def events(self) -> Iterator[Event | DecodeError]:
         """Yield each event, and the error of each line or frame that is none."""
-
-    def notes(self) -> Iterator[str]:
-        """Yield, for people, each end of the flow that is missing by no fault of it."""
-        if not self.has_start:
-            yield "the store has not kept the beginning of the run"
-        if self.is_open:
-            yield "the run has not ended yet, as far as the store knows"
 
     def complaint(self, error: DecodeError) -> str:
         """Return what `events` found to be no event, and where, as a line for people."""
@@ -223,16 +231,16 @@ class Lines(Recording):
                     self.is_wrapped = True
                     yield DecodeError(
                         wrapping.reason,
-                        f"expected JSON Lines or Server-Sent Events, got {wrapping.what}; read it"
-                        f" with: {escaped(command(wrapping, self._path, self._reader))}",
+                        f"expected JSON Lines or Server-Sent Events, got {wrapping.what};"
+                        f" {escaped(advice(wrapping, self._path, self._reader))}",
                         lineno=first,
                     )
                     return
             is_begin = piece.endswith(b"\n")
             for found in decoder.feed(piece):
                 has_event = has_event or not isinstance(found, DecodeError)
-                yield found
-        yield from decoder.close()
+                yield _reworded(found)
+        yield from map(_reworded, decoder.close())
 
     def _pieces(self) -> Iterator[bytes]:
         """Yield the lines of the file, long ones in pieces, with `lineno` at each."""
@@ -306,6 +314,16 @@ class Lines(Recording):
         if self._is_shown:
             self._is_shown = False
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _reworded(found: Event | DecodeError) -> Event | DecodeError:
+    """Return what was found, with advice for a command line where it was for a program."""
+    if isinstance(found, DecodeError) and found.message == _DOUBLED:
+        return found._changed(
+            message="expected one event a line, got two events on one line, or more:"
+            " jq -c . FILE writes each on a line of its own"
+        )
+    return found
 
 
 def _whole(pieces: Iterable[bytes]) -> Iterator[bytes]:

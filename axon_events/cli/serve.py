@@ -5,12 +5,13 @@
 import argparse
 import math
 from collections.abc import Iterator
+from urllib.parse import quote
 
 from .. import DecodeError, Event
 from ..order import check
 from .pages import Server, host_name
 from .player import Player
-from .recording import Lines, is_sqlite
+from .recording import Lines, is_sqlite, stored_run
 from .sites import Played, Site, Stored
 from .text import count, escaped
 
@@ -149,6 +150,12 @@ def _play(arguments: argparse.Namespace) -> Iterator[int]:
     if is_sqlite(arguments.file):
         arguments.usage_error(
             f"{escaped(arguments.file)} is a SQLite file: --store serves the runs of one"
+        )
+    if stored := stored_run(arguments.file):
+        file, run = stored
+        arguments.usage_error(
+            f"{escaped(arguments.file)} is a run of a store: give --store {escaped(file)}, and see"
+            f" /runs/{quote(run, safe='')}"
         )
     events: list[Event] = []
     faults = 0

@@ -26,10 +26,10 @@ from .. import (
     StepToken,
     ToolCall,
 )
-from ..order import Outcome
+from ..order import Outcome, StreamChecker
 from ..summary import FlowSummary, StepSummary
 from .recording import Recording, opened
-from .text import columns, count, date, escaped, fit, pad, wrap
+from .text import columns, count, date, escaped, fit, how_long, pad, wrap
 
 __all__ = ["add_arguments"]
 
@@ -102,9 +102,9 @@ def _show(lines: Recording, with_text: bool) -> Iterator[int]:
     prints_events = not is_terminal or lines.is_live
     if prints_events:
         lines.has_progress = lines.has_progress and not is_terminal  # the events are progress
-    for note in lines.notes():
+    for note in lines.notes:
         lines.print(f"{lines.shown_name}: {note}")
-    flow = _Flow()
+    flow = _Flow(StreamChecker(from_start=lines.has_start))
     for found in lines.events():
         if isinstance(found, DecodeError):
             yield 1
@@ -136,7 +136,7 @@ def _write_page(arguments: argparse.Namespace) -> Iterator[int]:
     undecodable = 0
     flows = 0
     with opened(arguments.files[0], arguments.command) as lines:
-        for note in lines.notes():
+        for note in lines.notes:
             print(f"{lines.shown_name}: {note}", file=sys.stderr)
         for found in lines.events():
             if isinstance(found, DecodeError):
@@ -150,15 +150,20 @@ def _write_page(arguments: argparse.Namespace) -> Iterator[int]:
             events.append(found)
         for line in lines.rest():
             print(line, file=sys.stderr)
+    undecodable += lines.more
     if lines.is_wrapped:
         return
     if flows > 1:
         print(f"{lines.shown_name}: {flows} flows: the page has the last", file=sys.stderr)
     if not (lines.is_open or any(event.is_terminator for event in events)):
         yield 1
-    page = self_contained(
-        events, undecodable=undecodable + lines.more, is_open=lines.is_open
-    ).encode()
+    checker = StreamChecker(from_start=lines.has_start or flows > 0)
+    notes = [*lines.notes]
+    if undecodable:
+        notes.append(_undecodable(undecodable))
+    if violations := sum(len(checker.feed(event)) for event in events):
+        notes.append(_broken(violations))
+    page = self_contained(events, notes=notes, is_open=lines.is_open).encode()
     if arguments.html != "-":
         try:
             with open(arguments.html, "wb") as file:
@@ -189,6 +194,8 @@ def _end(
         for line in _picture(flow, _width(), _coloured if has_colours else _plain, with_text):
             lines.print(line)
     else:
+        if flow.violations:
+            lines.print(_broken(flow.violations))
         lines.print(_outcome(flow))
 
 
@@ -200,6 +207,8 @@ def _width() -> int:
 class _Flow:
     """What has come of a flow so far; its `summary` is filled for a terminal only."""
 
+    checker: StreamChecker = field(default_factory=StreamChecker)
+    violations: int = 0  # besides a missing end, which the outcome says
     summary: FlowSummary = field(default_factory=FlowSummary)
     counts: Counter[str] = field(default_factory=Counter)
     undecodable: int = 0
@@ -211,6 +220,7 @@ class _Flow:
 
     def add(self, event: Event) -> None:
         """Take the next event."""
+        self.violations += len(self.checker.feed(event))
         if self.terminator is not None:
             self.after += 1
             return
@@ -281,6 +291,15 @@ def _result(success: bool) -> str:
     return "succeeded" if success else "did not succeed"
 
 
+def _undecodable(lines: int) -> str:
+    return f"{count(lines, 'line')} could not be decoded"
+
+
+def _broken(violations: int) -> str:
+    pronoun = "it" if violations == 1 else "them"
+    return f"{count(violations, 'violation')} of the order of events: `check` names {pronoun}"
+
+
 def _outcome(flow: _Flow) -> str:
     """Return the last line: what happened, as far as the stream tells."""
     if flow.counts:
@@ -298,7 +317,7 @@ def _outcome(flow: _Flow) -> str:
     if flow.after:
         what += f"; {count(flow.after, 'event')} after the end"
     if flow.undecodable:
-        what += f"; {count(flow.undecodable, 'line')} could not be decoded"
+        what += f"; {_undecodable(flow.undecodable)}"
     match flow.terminator:
         case FlowComplete() as end:
             return f"completed: {_text(end.flow_name)} {_result(end.success)}: {what}"
@@ -347,6 +366,8 @@ def _picture(flow: _Flow, width: int, paint: _Paint, with_text: bool) -> Iterato
     if summary.steps:
         yield from _steps(flow, width, paint, with_text)
         yield ""
+    if flow.violations:
+        yield from (paint(line, _YELLOW) for line in wrap(_broken(flow.violations), width))
     for line in wrap(_outcome(flow), width):
         yield paint(line, colour)
 
@@ -378,7 +399,7 @@ def _steps(flow: _Flow, width: int, paint: _Paint, with_text: bool) -> Iterator[
         if not has_room:
             yield fit("  " + "  ".join(filter(None, cells)), width)
         for call in step.tool_calls:
-            when = _time(_since(flow.start_ms, call.timestamp_ms))
+            when = how_long(_since(flow.start_ms, call.timestamp_ms))
             called = f"  at {when} {_name(call.tool_name)} {_name(call.content)}"
             yield paint(fit(called.rstrip(" "), width), _CYAN)
         if with_text and step.text:
@@ -436,22 +457,10 @@ def _figures(step: StepSummary, flow: _Flow) -> tuple[str, str, str, str]:
     rate = f"{tokens * 1000 / duration:.1f}/s" if tokens > 1 and duration > 0 else ""
     first = ""
     if step.first_token_ms is not None and step.started_ms is not None:
-        first = f"first {_time(_since(step.started_ms, step.first_token_ms))}"
-    whole = "" if step.started_ms is None else _time(duration)
+        first = f"first {how_long(_since(step.started_ms, step.first_token_ms))}"
+    whole = "" if step.started_ms is None else how_long(duration)
     return count(tokens, "token"), rate, first, whole
 
 
 def _name(text: str) -> str:
     return escaped(text[:_LONGEST_TEXT])
-
-
-def _time(ms: int) -> str:
-    """Return milliseconds as people say it, rounded down."""
-    if ms < 1000:
-        return f"{ms}ms"
-    if ms < 60_000:
-        return f"{ms // 10 / 100:.2f}s"
-    minutes, seconds = divmod(ms // 1000, 60)
-    if minutes < 60:
-        return f"{minutes}m{seconds:02}s"
-    return f"{minutes // 60}h{minutes % 60:02}m"

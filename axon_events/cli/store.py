@@ -13,9 +13,9 @@ from operator import attrgetter
 
 from .. import Event, FlowStart
 from ..runs import CursorExpired, RunInfo, RunUnknown, StoreUnavailable
-from ..runs.sqlite import SqliteRuns, holds_runs
+from ..runs.sqlite import SqliteRuns, holds_runs, silent_for
 from .recording import Recording, is_sqlite
-from .text import escaped, fit
+from .text import escaped, fit, how_long
 
 __all__ = ["StoredRun", "complaint", "open_store", "reading"]
 
@@ -75,6 +75,7 @@ class StoredRun(Recording):
     def __init__(self, path: str, run: str) -> None:
         super().__init__(f"{path}#{run}")
         with open_store(path) as runs, reading(path):
+            silence = silent_for(path, run)
             infos = list(runs.infos())  # before the events: what ends meanwhile has its end
             try:
                 self._events = runs.run(run).events()
@@ -83,8 +84,20 @@ class StoredRun(Recording):
                 raise OSError(
                     errno.ENOENT, f"the store has no run of that name; {_names(infos)}", self.name
                 ) from None
-        ended = {info.name for info in infos if info.ended}
-        self.is_open = run not in ended and not any(event.is_terminator for event in self._events)
+        is_closed = any(info.name == run and info.ended for info in infos)
+        has_end = any(event.is_terminator for event in self._events)
+        self.is_open = not (is_closed or has_end)
+        if not self.has_start:
+            self.notes.append("the store has not kept the beginning of the run")
+        if is_closed and not has_end:
+            self.notes.append("the run was closed without its end: its writer left or died")
+        if self.is_open:
+            self.notes.append(
+                "the run has not ended yet, as far as the store knows"
+                if silence is None
+                else f"its writer was last heard of {how_long(int(silence * 1000))} ago: it has"
+                " probably died, and nobody has closed the run"
+            )
 
     def _has_start(self, runs: SqliteRuns, run: str) -> bool:
         if self._events and isinstance(self._events[0], FlowStart):

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
-__all__ = ["columns", "count", "date", "escaped", "fit", "pad", "wrap"]
+__all__ = ["columns", "count", "date", "escaped", "fit", "how_long", "pad", "wrap"]
 
 # Controls, format characters and marks take no column of their own.
 _NO_COLUMN = {"Cc", "Cf", "Me", "Mn"}
@@ -91,3 +91,15 @@ def date(ms: int) -> str:
     except OverflowError:  # after the year 9999
         return f"{ms} ms after 1970"
     return f"{time:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def how_long(ms: int) -> str:
+    """Return milliseconds as people say it, rounded down."""
+    if ms < 1000:
+        return f"{ms}ms"
+    if ms < 60_000:
+        return f"{ms // 10 / 100:.2f}s"
+    minutes, seconds = divmod(ms // 1000, 60)
+    if minutes < 60:
+        return f"{minutes}m{seconds:02}s"
+    return f"{minutes // 60}h{minutes % 60:02}m"

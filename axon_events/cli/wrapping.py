@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import NamedTuple
 
-__all__ = ["Wrapping", "command", "wrapping_of"]
+__all__ = ["Wrapping", "advice", "wrapping_of"]
 
 
 class Wrapping(NamedTuple):
@@ -15,7 +15,8 @@ class Wrapping(NamedTuple):
     - `begins`: what such a file, or a line of it, begins with.
     - `reason`: why it is no event, one of the reasons of `DecodeError`.
     - `what`: what it is, in words.
-    - `unwrap`: the command that writes the events; the file's name goes at its end.
+    - `unwrap`: the command that writes the events; the file's name goes at its end, or before its
+      first pipe. "" for what holds no events.
     """
 
     begins: str
@@ -31,6 +32,9 @@ _WRAPPINGS = (
     Wrapping(r"\x1f\x8b", "not-utf8", "a file compressed by gzip", "gzip -dc"),
     Wrapping(r"\x28\xb5\x2f\xfd", "not-utf8", "a file compressed by zstd", "zstd -dc"),
     Wrapping(r"\xfd7zXZ\x00", "not-utf8", "a file compressed by xz", "xz -dc"),
+    Wrapping("BZh[1-9]1AY&SY", "not-utf8", "a file compressed by bzip2", "bzip2 -dc"),
+    Wrapping(r"PK\x03\x04", "not-utf8", "a zip archive", "funzip"),
+    Wrapping("[^{].{256}ustar", "not-json", "a tar archive", "cat | tar -xOf -"),
     Wrapping(
         r"\xff\xfe|\xfe\xff",
         "not-utf8",
@@ -39,6 +43,19 @@ _WRAPPINGS = (
     ),
     Wrapping(r"\{\x00", "not-json", "text in UTF-16", "iconv -f UTF-16LE -t UTF-8"),
     Wrapping(r"\x00\{\x00", "not-json", "text in UTF-16", "iconv -f UTF-16BE -t UTF-8"),
+    Wrapping(
+        r"\s*<(?i:!doctype html|html|head|body)\b",
+        "not-json",
+        "an HTML page, such as the error page of a proxy",
+        "",
+    ),
+    # Each head ends with a blank line, and there may be several (100, a redirect).
+    Wrapping(
+        r"HTTP/\d",
+        "not-json",
+        "the head of an HTTP response (curl -i)",
+        r"""awk '/^HTTP\//{b=0} b; /^\r?$/{b=1}'""",
+    ),
     Wrapping(r"\s*\[\s*(?:[\]{]|\Z)", "not-an-object", "a JSON array", "jq -c '.[]'"),
     # The next line belongs to it: a line that a crash has cut may be a brace as well.
     Wrapping(r'\s*\{\s*\n\s*"', "not-json", "JSON over several lines", "jq -c ."),
@@ -79,11 +96,14 @@ def wrapping_of(begin: bytes) -> Wrapping | None:
     return None
 
 
-def command(wrapping: Wrapping, path: str, reader: str) -> str:
-    """Return the shell's command that unwraps a file and reads it.
+def advice(wrapping: Wrapping, path: str, reader: str) -> str:
+    """Return what to do with a wrapped file: the shell's command that unwraps it and reads it.
 
     - `path`: the file; `-` for standard input, which stays what it is.
     - `reader`: the command that reads a recording.
     """
+    if not wrapping.unwrap:
+        return "there is no recording in it"
     file = "" if path == "-" else f" {shlex.quote(path)}"
-    return f"{wrapping.unwrap}{file} | {reader} -"
+    first, pipe, more = wrapping.unwrap.partition(" | ")
+    return f"read it with: {first}{file}{pipe}{more} | {reader} -"

@@ -495,11 +495,9 @@ def _translated() -> Iterator[None]:
         raise StoreUnavailable(f"the file does not answer: {error}") from error
 
 
-def holds_runs(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a file is one of runs; make none, and leave what is there as it is.
-
-    Raises StoreUnavailable if there is no such file, or it cannot be opened, or is locked.
-    """
+@contextmanager
+def _there(path: str | os.PathLike[str]) -> Iterator[sqlite3.Connection]:
+    """Lend a connection to a file that is there; StoreUnavailable as in `_translated`."""
     # Not as read-only, which leaves the two files of the WAL behind.
     uri = f"{Path(path).absolute().as_uri()}?mode=rw"
     with (
@@ -507,6 +505,15 @@ def holds_runs(path: str | os.PathLike[str]) -> bool:
         _translated(),
         closing(sqlite3.connect(uri, timeout=_BUSY_SECONDS, uri=True)) as connection,
     ):
+        yield connection
+
+
+def holds_runs(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a file is one of runs; make none, and leave what is there as it is.
+
+    Raises StoreUnavailable if there is no such file, or it cannot be opened, or is locked.
+    """
+    with _there(path) as connection:
         try:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             (tables,) = connection.execute(
@@ -517,6 +524,17 @@ def holds_runs(path: str | os.PathLike[str]) -> bool:
         except sqlite3.DatabaseError:  # it is no file of SQLite
             return False
     return (version, tables) == (_VERSION, 2)
+
+
+def silent_for(path: str | os.PathLike[str], run: str) -> float | None:
+    """Return for how many seconds a run has had no sign of its writer, if more than its lease.
+
+    Returns None if it has had one since, or if there is no such run. Nothing is written, unlike by
+    `look`. Raises StoreUnavailable as `holds_runs` does.
+    """
+    with _there(path) as connection:
+        found = _run(connection, run)
+    return found.age if found is not None and found.age > found.lease else None
 
 
 def _is_new(connection: sqlite3.Connection) -> bool:

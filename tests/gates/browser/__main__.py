@@ -384,7 +384,7 @@ class Page(unittest.TestCase):
                 self.assertEqual(self.texts(), [text])
                 content = "return at('flow').textContent + at('outcome').textContent"
                 self.assertEqual(self.browser.run(content), f"{text}Failed: {text}")
-                self.assertEqual(self.browser.run("return document.title"), "axon_events")
+                self.assertEqual(self.browser.run("return document.title"), text)
                 count = (
                     "return document.querySelectorAll('script, img, svg, meta[http-equiv]').length"
                 )
@@ -415,7 +415,7 @@ class Page(unittest.TestCase):
                 """
             )
             self.assertEqual(
-                refused, [["connect-src", "img-src", "script-src-elem"], "axon_events"]
+                refused, [["connect-src", "img-src", "script-src-elem"], "Invoice check"]
             )
             listening.setblocking(False)
             with self.assertRaises(BlockingIOError):  # nobody has connected
