@@ -929,6 +929,7 @@ class Signals(unittest.TestCase):
             ((log_of(START), None), "NoneType"),
         )
         before = signal.getsignal(signal.SIGTERM)
+        targets: Any
         for targets, got in wrong:
             with self.assertRaises(TypeError) as caught:
                 web.disconnect_on_signals(*targets)

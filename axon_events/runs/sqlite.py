@@ -80,7 +80,8 @@ COMMIT;
 class SqliteRuns(Runs):
     """Runs in a SQLite file that all processes of one machine share.
 
-    - `path`: the file, made if it is not there; SQLite keeps two more beside it.
+    - `path`: the file, made if it is not there, in a folder that is; SQLite keeps two more beside
+      it.
     - `ttl`: for how many seconds, above 0, a run is kept after the last sign of its writer.
     - `lease`: for how many seconds, above 0, a writer may give no sign before its run is closed; at
       most `ttl`. A writer gives one every third of that time, and at least every two seconds.
