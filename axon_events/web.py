@@ -273,6 +273,10 @@ def _ready(log: _AnyLog | None, method: str) -> _AnyLog:
         raise _MethodRefused
     if log is None:
         raise RunUnknown("there is no such run")
+    if not hasattr(log, "follow") and not hasattr(log, "afollow"):  # such as the runs of a store
+        raise TypeError(
+            f"log must be a ReplayLog, runs.run(name) or None, got {type(log).__name__}"
+        )
     if _is_disconnected(log):
         raise _Disconnected
     return log
@@ -638,20 +642,27 @@ class _ServedBody(_ThreadBody):
 def disconnect_on_signals(*targets: _Target) -> None:
     """Disconnect some targets when SIGTERM or SIGINT comes, and pass the signal on.
 
-    - `targets`: each has a `disconnect()`: an application of `asgi` or `wsgi`, a `ReplayLog`, or a
-      store of runs.
+    - `targets`: one or more, each with a `disconnect()`: an application of `asgi` or `wsgi`, a
+      `ReplayLog`, or a store of runs.
 
     The signal goes on to what handled it until this call, so call it in the process that serves
     and after the server has set up its own: in a lifespan, or in a worker's start hook. Servers
     wait for open answers before they stop, and an answer that follows a run is open until the run
     ends.
 
-    Raises RuntimeError if it is not called in the main thread, where alone Python handles signals.
+    Raises RuntimeError if it is not called in the main thread, where alone Python handles signals;
+    TypeError without a target, or for one without a `disconnect()`.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError(
             "disconnect_on_signals was called outside the main thread: call it in a"
             " lifespan or a worker's start hook"
+        )
+    wrong = [type(each).__name__ for each in targets if not hasattr(each, "disconnect")]
+    if wrong or not targets:
+        raise TypeError(
+            "disconnect_on_signals takes one target or more, each with a disconnect(), got"
+            f" {wrong[0] if wrong else 'none'}"
         )
     for number in (signal.SIGTERM, signal.SIGINT):
         _disconnect_on(number, targets)

@@ -349,8 +349,8 @@ class Writing(Case):
         runs = self.open()
         for bad in ("", "a b", "ü", "a\n"):
             for write in (runs.create, runs.resume):
-                with self.assertRaises(ValueError):
-                    write(bad)
+                text = "the name of a run must be visible ASCII, one character or more, got"
+                self.assert_refused(ValueError, f"{text} {bad!r}", write, bad)
             self.assert_refused(
                 RunUnknown, f"the store has no run {bad!r}", runs.run(bad).follow, None
             )
@@ -393,7 +393,7 @@ class Writing(Case):
         writer.close()
         self.assert_refused(
             RuntimeError,
-            "the run has been closed: append first, close() then",
+            "the run was closed: append before close()",
             writer.append,
             token(1),
         )
@@ -404,7 +404,7 @@ class Writing(Case):
             writer.flush()
         self.assert_refused(
             RuntimeError,
-            "the run has been closed: append first, close() then",
+            "the run was closed: append before close()",
             writer.append,
             token(1),
         )
@@ -445,7 +445,7 @@ class Writing(Case):
             writer.append(token(3))
         self.assertEqual(len(errors), 2)
         self.assertRegex(str(errors[0]), "append was called inside another append")
-        with self.assertRaisesRegex(RuntimeError, "the run has been closed"):
+        with self.assertRaisesRegex(RuntimeError, "the run was closed"):
             writer.append(token(4))
         writer.close()
         self.assertEqual(self.open().run("run").events(), [token(1), token(3)])

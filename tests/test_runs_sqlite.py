@@ -2,6 +2,7 @@
 # Copyright (c) 2026 the axon_events authors
 """The SQLite store: what it promises to the core, and its file."""
 
+import asyncio
 import os
 import signal
 import sqlite3
@@ -203,8 +204,11 @@ class File(Case):
     @needs.threads
     def test_what_is_no_file_of_runs(self) -> None:
         self.path.write_bytes(b"no database, but a text of some length" * 100)
-        with self.assertRaisesRegex(StoreUnavailable, "DatabaseError: file is not a database"):
+        with self.assertRaises(StoreUnavailable) as raised:
             self.runs().create("run")
+        path = str(self.path)
+        text = f"the store has failed: DatabaseError: {path!r}: file is not a database"
+        self.assertEqual(str(raised.exception), text)
 
     @needs.threads
     def test_a_file_of_another_form(self) -> None:
@@ -230,13 +234,32 @@ class File(Case):
 
     @needs.threads
     def test_a_folder_that_is_not_there(self) -> None:
-        with (
-            SqliteRuns(self.path / "x" / "runs.db", timeout=0.05) as runs,
-            self.assertRaisesRegex(
-                StoreUnavailable, "^the file does not answer: unable to open database file"
-            ),
-        ):
-            runs.create("run")
+        """That each use says so at once, also in a loop, until it is there."""
+        folder = self.path.parent / "x"
+        path = str(folder / "runs.db")
+        text = f"the file {path!r} cannot be made: there is no folder {str(folder)!r}"
+        with SqliteRuns(path, timeout=1e6) as runs:  # nothing here waits
+            uses: dict[str, Callable[[], object]] = {
+                "create": lambda: runs.create("run"),
+                "acreate": lambda: asyncio.run(runs.acreate("run")),
+                "infos": runs.infos,
+                "follow": lambda: runs.run("run").follow(wait=1e6),
+            }
+            for name, use in uses.items():
+                with self.subTest(name), self.assertRaises(StoreUnavailable) as raised:
+                    use()
+                self.assertEqual(str(raised.exception), text)
+            runs.disconnect()
+            folder.mkdir()
+            self.assertEqual([*runs.infos()], [])
+
+    @needs.threads
+    def test_a_file_that_does_not_open(self) -> None:
+        self.path.mkdir()
+        text = f"the file {str(self.path)!r} does not answer: unable to open database file"
+        with self.assertRaises(StoreUnavailable) as raised:
+            self.runs(timeout=0.05).create("run")
+        self.assertEqual(str(raised.exception), text)
 
     @needs.threads
     def test_the_log_file_stays_small(self) -> None:
@@ -360,7 +383,7 @@ class Holding(Case):
         for name in ("text", "empty", "other", "another"):
             self.assertFalse(holds_runs(folder / name), name)
         for name in ("missing", ""):
-            with self.assertRaisesRegex(StoreUnavailable, "^the file does not answer: unable to"):
+            with self.assertRaisesRegex(StoreUnavailable, "^the file '.*' does not answer: una"):
                 holds_runs(folder / name)
         self.assertEqual({path: path.read_bytes() for path in folder.iterdir()}, before)
 

@@ -310,6 +310,22 @@ class Answers(unittest.TestCase):
             str(caught_value.exception), "retry_ms must be 0 or more, in milliseconds, got -1"
         )
 
+    def test_what_is_no_log(self) -> None:
+        calls: tuple[Callable[[Any], object], ...] = (
+            web.response,
+            lambda wrong: run(web.aresponse(wrong)),
+            lambda wrong: web.response(wrong, method="HEAD"),
+        )
+        for call in calls:
+            wrong: Any
+            for wrong in ({}, "run-7"):
+                with self.assertRaises(TypeError) as caught:
+                    call(wrong)
+                self.assertEqual(
+                    str(caught.exception),
+                    f"log must be a ReplayLog, runs.run(name) or None, got {type(wrong).__name__}",
+                )
+
 
 class LastEventId(unittest.TestCase):
     def test_of_asgi(self) -> None:
@@ -905,10 +921,29 @@ class Signals(unittest.TestCase):
                 signal.raise_signal(signal.SIGTERM)
         self.assertEqual((passed, log.disconnected), ([signal.SIGTERM], True))
 
+    def test_wrong_targets(self) -> None:
+        """That these are refused at the call, and not when the signal comes."""
+        wrong: tuple[tuple[tuple[Any, ...], str], ...] = (
+            ((), "none"),
+            (({},), "dict"),
+            ((log_of(START), None), "NoneType"),
+        )
+        before = signal.getsignal(signal.SIGTERM)
+        targets: Any
+        for targets, got in wrong:
+            with self.assertRaises(TypeError) as caught:
+                web.disconnect_on_signals(*targets)
+            self.assertEqual(
+                str(caught.exception),
+                "disconnect_on_signals takes one target or more, each with a disconnect(), got"
+                f" {got}",
+            )
+        self.assertEqual(signal.getsignal(signal.SIGTERM), before)
+
     @needs.threads
     def test_another_thread(self) -> None:
         with self.assertRaises(RuntimeError) as caught:
-            background(web.disconnect_on_signals).result(PATIENCE)
+            background(lambda: web.disconnect_on_signals(log_of(START))).result(PATIENCE)
         self.assertEqual(
             str(caught.exception),
             "disconnect_on_signals was called outside the main thread: call it in a"

@@ -188,7 +188,10 @@ class Runs:
         await self.aclose()
 
     def _checked(self, run: str) -> "Process":
-        Encoder(_required_name(run))
+        if not _is_name(run):
+            raise ValueError(
+                f"the name of a run must be visible ASCII, one character or more, got {run!r:.60}"
+            )
         return self._process()
 
     def _process(self) -> "Process":

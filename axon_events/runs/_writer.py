@@ -235,7 +235,7 @@ class RunWriter:
         if self._failure is not None:
             raise self._failure.with_traceback(None)
         if self._is_closed:
-            raise RuntimeError("the run has been closed: append first, close() then")
+            raise RuntimeError("the run was closed: append before close()")
         if last is not None and is_final(last):
             kind = kind_of(last.text)
             raise RuntimeError(f"the run has ended by {kind}: create another one, of another name")

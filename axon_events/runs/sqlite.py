@@ -80,7 +80,8 @@ COMMIT;
 class SqliteRuns(Runs):
     """Runs in a SQLite file that all processes of one machine share.
 
-    - `path`: the file, made if it is not there; SQLite keeps two more beside it.
+    - `path`: the file, made if it is not there, in a folder that is; SQLite keeps two more beside
+      it.
     - `ttl`: for how many seconds, above 0, a run is kept after the last sign of its writer.
     - `lease`: for how many seconds, above 0, a writer may give no sign before its run is closed; at
       most `ttl`. A writer gives one every third of that time, and at least every two seconds.
@@ -162,7 +163,12 @@ class _Store:
     """
 
     def __init__(self, path: str, ttl: float, lease: float, durable: bool) -> None:
-        self._path = path
+        folder = os.path.dirname(path)
+        if not os.path.isdir(folder):  # a mistake, which does not pass by waiting
+            raise StoreUnavailable(
+                f"the file {path!r} cannot be made: there is no folder {folder!r}"
+            )
+        self.path = path
         self._ttl = ttl
         self._lease = lease
         self._synchronous = "FULL" if durable else "NORMAL"
@@ -175,7 +181,7 @@ class _Store:
 
     def connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
             is_new = _is_new(connection)
@@ -192,7 +198,7 @@ class _Store:
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         """Lend a connection."""
-        with _calls, _translated():
+        with _calls, _translated(self.path):
             with self._lock:
                 connection = self._free.pop() if self._free else None
             if connection is None:
@@ -421,7 +427,7 @@ class _Watch:
 
     def _has_looked(self) -> bool:
         """Look at the file, and return whether it has changed."""
-        with _calls, _translated():
+        with _calls, _translated(self._store.path):
             if self._connection is None:
                 self._connection = self._store.connect()
             if not self._is_resting:
@@ -487,12 +493,17 @@ _calls: Final = Calls(None, _disconnect)
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """Raise StoreUnavailable for what may pass: a lock, a full disk, a file that does not open."""
+def _translated(path: str) -> Iterator[None]:
+    """Raise StoreUnavailable for what may pass: a lock, a full disk, a file that does not open.
+
+    The texts of all errors name the file.
+    """
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise StoreUnavailable(f"the file does not answer: {error}") from error
+        raise StoreUnavailable(f"the file {path!r} does not answer: {error}") from error
+    except sqlite3.Error as error:
+        raise type(error)(f"{path!r}: {error}") from error
 
 
 @contextmanager
@@ -502,7 +513,7 @@ def _there(path: str | os.PathLike[str]) -> Iterator[sqlite3.Connection]:
     uri = f"{Path(path).absolute().as_uri()}?mode=rw"
     with (
         _calls,
-        _translated(),
+        _translated(os.fspath(path)),
         closing(sqlite3.connect(uri, timeout=_BUSY_SECONDS, uri=True)) as connection,
     ):
         yield connection

@@ -2,6 +2,8 @@
 # Copyright (c) 2026 the axon_events authors
 """What clients get from the services of docs/runs.md, whose workers are killed.
 
+The figures, settings and rights are those of docs/stores.md.
+
     SERVERS_FOLDER=FOLDER python -m unittest tests.gates.servers.workers
 
 The interpreter must have what requirements.txt names: the gate makes it.
@@ -22,6 +24,7 @@ import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from email.message import Message
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -38,6 +41,7 @@ from ...host import blocks
 from .served import DOCS, Process, free_port, snippet, until
 
 PAGE = DOCS / "runs.md"
+STORES = DOCS / "stores.md"
 FOLDER = Path(os.environ["SERVERS_FOLDER"])
 WORKERS = 4
 RUNS = 40
@@ -59,7 +63,7 @@ GUNICORN = (
     " --bind 127.0.0.1:PORT --no-control-socket"
 )
 
-# Has each answer say which worker it comes from.
+# Has each answer say which worker it comes from, and how many tasks that has.
 WITH_THE_WORKER = """
 import os
 
@@ -67,7 +71,8 @@ def with_the_worker(service):
     async def application(scope, receive, send):
         async def send_with_the_worker(message):
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"worker", b"%d" % os.getpid())]
+                own = {b"worker": os.getpid(), b"tasks": len(tasks)}
+                message["headers"] += [(name, b"%d" % value) for name, value in own.items()]
             await send(message)
         await service(scope, receive, send_with_the_worker)
     return application
@@ -77,7 +82,7 @@ app = with_the_worker(app)
 
 
 def service_of_the_page() -> str:
-    return snippet(PAGE.name, "SqliteRuns(")
+    return snippet(PAGE.name, "async def cancel")
 
 
 def leftovers_of_the_page() -> Any:
@@ -87,7 +92,7 @@ def leftovers_of_the_page() -> Any:
 
 
 def rights_of_the_page() -> list[str]:
-    return snippet(PAGE.name, "ACL SETUSER", "redis").replace("SECRET", "secret").split()
+    return snippet(STORES.name, "ACL SETUSER", "redis").replace("SECRET", "secret").split()
 
 
 class Run(NamedTuple):
@@ -121,22 +126,40 @@ class Service(Process):
         with urllib.request.urlopen(urllib.request.Request(url, method="POST")) as answer:
             return Run(json.load(answer), int(answer.headers["worker"]), words)
 
+    def cancel(self, run: str) -> int:
+        """Return the status of the answer."""
+        url = f"http://127.0.0.1:{self.port}/runs/{run}"
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, method="DELETE")) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
     def workers(self) -> set[int]:
         """Return the workers that answer some requests."""
-        with ThreadPoolExecutor(16) as pool:
-            return {worker for worker in pool.map(self._ask, range(64)) if worker}
+        return {int(headers["worker"]) for headers in self._answers()}
 
-    def _ask(self, number: int) -> int:
-        """Return which worker answers; 0 if it is killed meanwhile."""
+    def is_idle(self) -> bool:
+        """Return whether the workers that answer some requests have no task left."""
+        return {headers["tasks"] for headers in self._answers()} == {"0"}
+
+    def _answers(self) -> list[Message]:
+        """Return the headers of the answers to some requests."""
+        with ThreadPoolExecutor(16) as pool:
+            return [headers for headers in pool.map(self._ask, range(64)) if headers is not None]
+
+    def _ask(self, number: int) -> Message | None:
+        """Return the headers of an answer; None if its worker is killed meanwhile."""
         request = urllib.request.Request(self.url(f"none-{number}"), method="HEAD")
         try:
             with urllib.request.urlopen(request) as answer:  # it is being stopped
-                return int(answer.headers["worker"])
+                return answer.headers  # type: ignore[no-any-return]
         except urllib.error.HTTPError as error:  # there is no such run
             with error:
-                return int(error.headers["worker"])
+                return error.headers
         except OSError:
-            return 0
+            return None
 
 
 class Client:
@@ -193,8 +216,14 @@ class Workers(unittest.TestCase):
 
     def test_sqlite(self) -> None:
         """With uvicorn; clients go on with what the gate resumes."""
-        text = service_of_the_page().replace('"runs.db"', f'"runs.db", lease={LEASE}')
-        files = {"service.py": text + WITH_THE_WORKER}
+        text = service_of_the_page()
+        for old, new in {
+            '"runs.db"': f'"runs.db", lease={LEASE}',
+            "    begin(end_leftovers(runs))\n": "",
+        }.items():
+            self.assertEqual(text.count(old), 1)
+            text = text.replace(old, new)
+        files = self.files(text)
         with (
             Service(files, UVICORN, self.folder) as service,
             SqliteRuns(self.folder / "runs.db", lease=LEASE) as runs,
@@ -207,9 +236,9 @@ class Workers(unittest.TestCase):
             for each in clients:
                 self.assertEqual(each.outcome(), DIED)
                 self.assert_got_each_once(each)
-            self.assert_wrote_no_traceback(service)
-            self.check_cancelling(service, runs)
+            self.check_cancelling(service)
             self.check_stopping(service)
+            self.assert_wrote_no_traceback(service)
 
     def test_redis(self) -> None:
         """With gunicorn, which loads the service and forks; new workers end what others left."""
@@ -217,16 +246,12 @@ class Workers(unittest.TestCase):
         lines = snippet(PAGE.name, "RedisRuns(").replace("=None))", f"=None), lease={LEASE})")
         for old, new in {
             "from axon_events.runs.sqlite import SqliteRuns\n": "",
-            'runs = SqliteRuns("runs.db")\n': f"{lines}from leftovers import end_leftovers\n",
-            "    yield\n": f"    {self.inline('tasks.add')}\n    yield\n",
+            'runs = SqliteRuns("runs.db")\n': lines,
         }.items():
             self.assertEqual(text.count(old), 1)
             text = text.replace(old, new)
-        files = {
-            "service.py": text + WITH_THE_WORKER,
-            "leftovers.py": snippet(PAGE.name, "def end_leftovers"),
-        }
-        (settings,) = re.findall(r"^\| server \| (.*)", PAGE.read_text("utf-8"), re.M)
+        files = self.files(text)
+        (settings,) = re.findall(r"^\| server \| (.*)", STORES.read_text("utf-8"), re.M)
         options = re.findall(r"`([a-z-]+) ([a-z]+)`", settings)
         self.assertEqual(len(options), 3)
         arguments = [part for name, value in options for part in (f"--{name}", value)]
@@ -238,12 +263,13 @@ class Workers(unittest.TestCase):
                 outcomes = {each.outcome() for each in clients}
                 self.assertIn(DIED, outcomes)
                 self.assertLessEqual(outcomes, {DIED, TRUNCATED})
-                self.assert_wrote_no_traceback(service)
+                self.check_cancelling(service)
                 self.check_stopping(service)
+                self.assert_wrote_no_traceback(service)
             self.assertEqual(server.command("ACL", "LOG"), [], "the ACL has refused something")
 
     def test_the_rights_in_a_cluster(self) -> None:
-        (more,) = re.findall("a cluster also takes `(.*?)`", PAGE.read_text("utf-8"))
+        (more,) = re.findall("a cluster also takes `(.*?)`", STORES.read_text("utf-8"))
         rights = [*rights_of_the_page(), *more.replace("\\|", "|").split()]
         with redis_server.Cluster(self.folder) as cluster:
             for node in cluster.nodes:
@@ -262,7 +288,7 @@ class Workers(unittest.TestCase):
 
     def test_the_sizes(self) -> None:
         """The figures of the page: bytes of an event in each store, of a run, and connections."""
-        page = PAGE.read_text("utf-8")
+        page = STORES.read_text("utf-8")
         sqlite = re.findall("Some ([0-9]+) bytes for an event of 110 bytes", page)
         redis = re.findall("([0-9]+) to ([0-9]+) bytes for an event of 110 bytes", page)
         of_a_run = re.findall("([0-9]+) KiB for a run", page)
@@ -305,10 +331,11 @@ class Workers(unittest.TestCase):
         (figure,) = said
         self.assertLess(abs(measured / int(figure) - 1), 0.1, f"{measured}, not {figure}")
 
-    def inline(self, beginning: str) -> str:
-        """Return the code in the text of docs/runs.md that begins so."""
-        _, _, rest = PAGE.read_text("utf-8").partition(f"`{beginning}")
-        return beginning + rest.partition("`")[0]
+    def files(self, service: str) -> dict[str, str]:
+        return {
+            "service.py": service + WITH_THE_WORKER,
+            "leftovers.py": snippet(PAGE.name, "def end_leftovers"),
+        }
 
     def clients_of_killed_workers(self, service: Service) -> list[Client]:
         """Kill two workers of four, stop a third, and look at what all clients get.
@@ -363,15 +390,17 @@ class Workers(unittest.TestCase):
         if outcome == COMPLETE:
             self.assertEqual(len(tokens), len(words))
 
-    def check_cancelling(self, service: Service, runs: SqliteRuns) -> None:
-        """Have another process than the one that writes it end a run."""
+    def check_cancelling(self, service: Service) -> None:
+        """Have any worker end a run, whoever writes it."""
         each = Client(service, service.begin([str(word) for word in range(1000)]))
         self.assertTrue(until(lambda: len(each.tokens) >= WORDS_BEFORE_THE_KILL, PATIENCE))
-        asyncio.run(leftovers_of_the_page().end_run(runs, each.run.name, "by the user"))
+        self.assertEqual(service.cancel(each.run.name), 200)
         self.assertEqual(each.outcome(), "flow_error: by the user")
         self.assert_got_each_once(each)
-        is_fenced = until(lambda: "runs.Fenced: " in service.log.read_text("utf-8"), PATIENCE)
-        self.assertTrue(is_fenced, "its producer goes on")
+        self.assertTrue(until(service.is_idle, PATIENCE), "its producer goes on")
+        self.assertEqual(service.cancel(each.run.name), 409)
+        for none in ("none", "a%20b"):
+            self.assertEqual(service.cancel(none), 404)
 
     def check_stopping(self, service: Service) -> None:
         service.process.send_signal(signal.SIGTERM)
