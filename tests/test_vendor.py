@@ -156,6 +156,11 @@ class Page(unittest.TestCase):
             exec(compile(example, "VENDORING.md", "exec"), {})
         self.assertEqual(out.getvalue(), "False True\n")
 
+    def test_it_names_what_only_takes(self) -> None:
+        names = ["core", *vendor.public(vendor.modules_of(vendor.contents(ROOT)))]
+        table = re.findall(r"^\| `([a-z]+)` \| ", VENDORING.read_text("utf-8"), re.M)
+        self.assertEqual(table, names)
+
     def test_it_shows_a_record(self) -> None:
         (shown,) = blocks(VENDORING, "text")
         pattern = re.sub("[0-9a-f]{64}", "[0-9a-f]{64}", re.escape(shown).replace("…\\\n", ""))
@@ -211,19 +216,22 @@ class Make(unittest.TestCase):
             capture_output=True,
             text=True,
             cwd=ROOT,
-            env={name: value for name, value in os.environ.items() if "MAKE" not in name},
+            env={k: v for k, v in os.environ.items() if "MAKE" not in k and k != "ONLY"},
         )
         self.assertEqual((run.returncode, run.stderr), (0, ""))
         return run.stdout.replace("\\\n", "").split()
 
     def test_each_option_is_handed_on(self) -> None:
-        last = ['--only="$ONLY"', "--", '"$DEST"']
+        last = ["--", '"$DEST"']
         for options, handed_on in (
             ([], []),
             (["FORCE=", "CLI="], []),
             (["FORCE=0", "CLI=0"], []),
             (["FORCE=1"], ["--force"]),
             (["CLI=1"], ["--cli"]),
+            (["ONLY=order sse"], ['--only="$ONLY"']),
+            # An empty one is not taken for none: it may be a variable that was not set.
+            (["ONLY="], ['--only="$ONLY"']),
         ):
             with self.subTest(options):
                 self.assertEqual(
@@ -553,6 +561,21 @@ class Choosing(Folder):
                     [file for file, module in lacking.items() if module not in self.copied()],
                 )
 
+    def test_the_core_alone(self) -> None:
+        self.assert_vendors("--only", "core", self.dest)
+        self.assertEqual(self.command(), 'make vendor ONLY="core"')
+        self.assertEqual(self.copied(), {*CORE, "LICENSE", "py.typed"})
+        run = self.verify()
+        self.assertEqual((run.status, run.err), (0, ""))
+        self.assertEqual(
+            run.out.splitlines()[-3:],
+            [
+                "streams.json: left out, as it needs axon_events/order.py",
+                "sse.json: left out, as it needs axon_events/sse.py",
+                f"axon_events {VERSION} agrees with the corpus; it is as it was vendored",
+            ],
+        )
+
     def test_what_is_left_out_is_named(self) -> None:
         self.assert_vendors("--only", "order", self.dest)
         self.assertEqual(self.copied(), {*CORE, "LICENSE", "py.typed", "_rules", "order"})
@@ -617,7 +640,9 @@ class Choosing(Folder):
         names = ["runs", *(path.stem for path in (ROOT / "axon_events").glob("[a-z]*.py"))]
         for arguments, text in (
             (("--only", "order fresh cli"), "no module cli, fresh: ONLY takes any of "),
-            (("--only", "_codec"), "no module _codec: ONLY takes any of "),
+            (("--only", "_codec"), "no module _codec: ONLY takes any of core, "),
+            (("--only", ""), "ONLY is empty: leave it out to copy all modules; ONLY=core copies "),
+            (("--only", " "), "ONLY is empty: "),
             (("--only", "sse.py"), "no module sse.py: ONLY takes any of "),
             (
                 ("--only", "sse", "--cli"),
