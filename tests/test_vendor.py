@@ -265,7 +265,8 @@ class Folder(unittest.TestCase):
         run = Vendor(*(arguments or (self.dest,)))
         self.assertEqual((run.status, run.err), (0, ""))
         self.assertRegex(
-            run.out, rf"\A.*: axon_events {VERSION}, \d+ files, recorded in {RECORD}\n"
+            run.out,
+            rf"\A.*: axon_events {VERSION}, \d+ files, recorded in {RECORD}(, unchanged)?\n",
         )
         return run.out
 
@@ -326,10 +327,22 @@ class Copying(Folder):
         self.assertEqual(found, files_of(self.checkout))
 
     def test_copying_again_changes_nothing(self) -> None:
-        self.assert_vendors()
+        self.assertNotIn("unchanged", self.assert_vendors())
         before = files_of(self.dest)
-        self.assert_vendors()
+        self.assertTrue(self.assert_vendors().endswith(f", recorded in {RECORD}, unchanged\n"))
         self.assertEqual(files_of(self.dest), before)
+
+    def test_what_changes_is_not_called_unchanged(self) -> None:
+        self.assert_vendors()
+        file = "axon_events/order.py"
+        (self.dest / file).write_bytes(b"edited")
+        self.assertNotIn("unchanged", self.assert_vendors(self.dest, "--force"))
+        (self.checkout / file).write_bytes(b"# newer, of the same version")
+        self.assertNotIn("unchanged", self.assert_vendors())
+        self.assertNotIn("unchanged", self.assert_vendors(self.dest, "--cli"))
+        self.assertIn("unchanged", self.assert_vendors(self.dest, "--cli"))
+        (self.dest / RECORD).write_bytes(b"edited")
+        self.assertNotIn("unchanged", self.assert_vendors(self.dest, "--cli", "--force"))
 
     def test_the_record_is_one_that_sha256sum_checks(self) -> None:
         program = shutil.which("sha256sum")
@@ -389,7 +402,7 @@ class Copying(Folder):
         self.assert_vendors()
         for folder in FOLDERS:
             shutil.rmtree(self.dest / folder)
-        self.assert_vendors()
+        self.assertNotIn("unchanged", self.assert_vendors())
 
     def test_what_else_is_there_stays(self) -> None:
         self.dest.mkdir(parents=True)

@@ -114,10 +114,10 @@ def losses(dest: Path) -> list[str]:
     return [f"{dest / file}: {edit}" for file, edit in found]
 
 
-def command_of(dest: Path) -> str | None:
-    """Return the command that made the copy in that folder, or None if no record tells."""
+def record_of(dest: Path) -> Record | None:
+    """Return the record of the copy in that folder, or None if there is none that can be read."""
     try:
-        return Record.read((dest / RECORD).read_text(encoding="utf-8")).command
+        return Record.read((dest / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
@@ -199,14 +199,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             files = needed(files, only or names)
         if only:
             command += f' ONLY="{" ".join(only)}"'
-        before = command_of(dest)
-        write(dest, files, Record.of(__version__, command, files))
+        record = Record.of(__version__, command, files)
+        before = record_of(dest)
+        unchanged = ", unchanged" if before == record and not edits(dest / PACKAGE) else ""
+        write(dest, files, record)
     except OSError as error:
         complain(f"{error.filename}: {error.strerror}")
         return 2
-    print(f"{dest}: axon_events {__version__}, {len(files)} files, recorded in {RECORD}")
-    if before not in (None, command):
-        print(f"{dest}: copied by {command}; the copy before, by {before}")
+    print(f"{dest}: axon_events {__version__}, {len(files)} files, recorded in {RECORD}{unchanged}")
+    if before is not None and before.command != command:
+        print(f"{dest}: copied by {command}; the copy before, by {before.command}")
     return 0
 
 
