@@ -27,7 +27,7 @@ from axon_events.cli.record import RECORD
 
 from . import PACKAGE, ROOT, effort
 from .corpora import write_part
-from .host import HOST_SUITE, VENDORING, Host, blocks, commands
+from .host import HAS_GIT, HOST_SUITE, VENDORING, Host, blocks, commands
 from .samples import EVENTS
 from .terminal import Run, imported
 
@@ -135,6 +135,8 @@ class Page(unittest.TestCase):
         for command in several:
             if "sha256sum -c" in command and shutil.which("sha256sum") is None:
                 continue
+            if command.startswith("git ") and not HAS_GIT:
+                continue
             with self.subTest(command):
                 # All of the suite is what runs this test; its quickest part stands for it.
                 part = " -p test_main.py" * (command == suite)
@@ -143,6 +145,23 @@ class Page(unittest.TestCase):
         self.assertIn(f"_vendor: axon_events {VERSION}, ", said)
         self.assertIn(" agrees with the corpus; it is as it was vendored\n", said)
         self.assertNotIn("FAILED", said)
+
+    @unittest.skipUnless(HAS_GIT, "needs git")
+    def test_what_is_committed_is_the_copy(self) -> None:
+        (add,) = {command for command in commands() if command.startswith("git add")}
+        vendored = self.host.root / "host" / "_vendor"
+        cache = vendored / "axon_events" / "__pycache__"
+        cache.mkdir(exist_ok=True)
+        (cache / "order.cpython-310.pyc").touch()
+        self.assert_runs("git rm -r --quiet --cached --ignore-unmatch .")
+        self.assert_runs("git add host/_vendor")
+        without = {*self.assert_runs("git ls-files host/_vendor").splitlines()}
+        self.assert_runs(add)
+        committed = {*self.assert_runs("git ls-files host/_vendor").splitlines()}
+        self.assertEqual(committed, {*files_of(vendored, self.host.root)})
+        dropped = {path.removeprefix("host/_vendor/corpus/") for path in committed - without}
+        recordings = {f"recorded/{path.name}" for path in (ROOT / "corpus/recorded").iterdir()}
+        self.assertEqual(dropped, {"reference/Cargo.lock", *recordings})
 
     @effort.long_form
     def test_the_suite_of_the_repository_runs(self) -> None:
