@@ -26,7 +26,7 @@ verify: ## Check this copy against the corpus
 
 vendor: ## Copy the package into a repository: make vendor DEST=path [CLI=1 | ONLY="order sse"] [FORCE=1]
 	@$(PYTHON) -m tools.vendor $(if $(filter 1,$(CLI)),--cli) $(if $(filter 1,$(FORCE)),--force) \
-		--only="$$ONLY" -- "$$DEST"
+		$(if $(filter-out undefined,$(origin ONLY)),--only="$$ONLY") -- "$$DEST"
 
 corpus: ## Let the reference write what it writes into the corpus
 	$(REFERENCE) write corpus

@@ -8,6 +8,7 @@ The tests run most of them; the gate `vendoring` runs all of them, and mypy.
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from . import ROOT
 VENDORING = ROOT / "VENDORING.md"
 
 FILES = {
+    ".gitignore": "__pycache__/\n*.jsonl\nCargo.lock\n",  # rules that hit files of the copy
     "host/__init__.py": "",
     "host/report.py": '''"""What this repository does with the copy."""
 
@@ -54,11 +56,13 @@ class Report(unittest.TestCase):
 """,
 }
 
+HAS_GIT = shutil.which("git") is not None
+
 HOST_SUITE = "python3 -W error -m unittest discover -t . -s tests"
 
 
 class Host:
-    """The repository, in a folder of its own beside a link to the checkout.
+    """The repository, of git where that is to be had, in a folder beside a link to the checkout.
 
     `root` is its root. The checkout is `../axon_events` there, as in VENDORING.md.
     """
@@ -78,8 +82,13 @@ class Host:
         path_variable = f"{python3.parent}{os.pathsep}{os.environ['PATH']}"
         # What `make test` was told is not meant for a make inside of it.
         told = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHON", "DEST", "FORCE", "CLI", "ONLY")
-        self._environment = {k: v for k, v in os.environ.items() if k not in told}
+        # Nor is what git tells a hook that runs the tests.
+        self._environment = {
+            k: v for k, v in os.environ.items() if k not in told and not k.startswith("GIT_")
+        }
         self._environment["PATH"] = path_variable
+        if HAS_GIT:
+            self.run("git init --quiet")
 
     def run(self, command: str) -> "subprocess.CompletedProcess[str]":
         """Run a shell command in the root; its output and its errors are one text, `stdout`."""

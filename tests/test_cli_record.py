@@ -183,6 +183,10 @@ class Program(Copy):
         self.write("axon_events/\x1b.py", b"")
         text = "axon_events/\\x1b.py: added\naxon_events/a.py: edited\n"
         self.assertEqual(self.run_it(), (1, f"{text}axon_events was edited: 2 files\n", ""))
+        (self.package / "a.py").unlink()
+        text = text.replace("edited", "missing")
+        hint = "; does git ignore what is missing?"
+        self.assertEqual(self.run_it(), (1, f"{text}axon_events was edited: 2 files{hint}\n", ""))
 
     def test_where_nobody_can_tell(self) -> None:
         (self.package / "dangling.py").symlink_to("nowhere")

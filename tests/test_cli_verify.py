@@ -250,6 +250,23 @@ class Recorded(Temporary):
             run.out.endswith(" differs from the corpus: 1 difference; it was edited: 1 file\n")
         )
 
+    def test_of_a_copy_without_the_recordings(self) -> None:
+        recorded = self.root / "corpus" / "recorded"
+        missing = [f"corpus/recorded/{path.name}: missing" for path in sorted(recorded.iterdir())]
+        shutil.rmtree(recorded)
+        run = Run("verify", "--quiet")
+        self.assertEqual(run.status, 2)
+        judgement = f"was edited: {len(missing)} file{'s' * (len(missing) != 1)}"
+        self.assertEqual(
+            run.out.splitlines(),
+            [*missing, f"axon_events {judgement}; does git ignore what is missing?"],
+        )
+        self.assertIn("recorded: No such file or directory\n", run.err)
+        as_json = Run("verify", "--json")
+        self.assertEqual((as_json.status, as_json.err), (2, run.err))
+        found = [edit["edit"] for edit in json.loads(as_json.out)["edits"]]
+        self.assertEqual(found, ["missing"] * len(missing))
+
     def test_with_another_corpus_it_still_says_so(self) -> None:
         (self.root / "corpus" / "corpus.json").write_bytes(b"{}")
         write_part(self.root / "other")
@@ -392,7 +409,9 @@ class Copies(Temporary):
         self.assertEqual(run.out.count("summary.py"), 1)
         self.assertEqual(lines[-1], "sse.json: left out, as it needs axon_events/sse.py")
         self.assertEqual(
-            last, f"{VERSION} is broken; it agrees with the corpus; it was edited: 4 files"
+            last,
+            f"{VERSION} is broken; it agrees with the corpus; it was edited: 4 files;"
+            " does git ignore what is missing?",
         )
 
     def test_without_what_compares_with_the_corpus(self) -> None:
@@ -425,7 +444,7 @@ class Copies(Temporary):
                 "axon_events/_catalog.py: edited",
                 "axon_events/_codec.py: edited",
                 "axon_events/cli/__init__.py: missing",
-                "axon_events was edited: 4 files",
+                "axon_events was edited: 4 files; does git ignore what is missing?",
             ],
         )
 

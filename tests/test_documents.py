@@ -190,6 +190,21 @@ class Documents(unittest.TestCase):
         ]
         self.assertEqual(rows(r"^\| `(\w+)` \| `(\w+)` \| (.*:.*) \|$"), catalog)
 
+    def test_what_is_said_of_rust_is_the_enum(self) -> None:
+        page = (ROOT / "docs" / "events.md").read_text("utf-8")
+        said = page.partition("## In Rust")[2].partition("\n## ")[0]
+        source = (ROOT / "corpus" / "reference" / "src" / "event.rs").read_text("utf-8")
+        (attribute,) = re.findall(r"`(#\[serde.*?\])`", said)
+        self.assertIn(f"\n{attribute}\npub enum FlowExecutionEvent {{\n", source)
+        self.assertIn(" `step_index` and `steps_executed` are `usize`", said)
+        enum = source.partition("\npub enum ")[2].partition("\n}")[0]
+        types = {
+            field: {"str": "String", "bool": "bool", "int": "u64"}[cls]
+            for field, cls in re.findall(r"`(\w+): (str|int|bool)`", page)
+        }
+        types |= {"step_index": "usize", "steps_executed": "usize"}
+        self.assertEqual(dict(re.findall(r"^ {8}(\w+): (\w+),$", enum, re.M)), types)
+
     def test_the_table_of_the_readme_is_the_catalog(self) -> None:
         table = re.findall(r"^\| `(\w+)` \| [^|`]+ \| (.*) \|$", README.read_text("utf-8"), re.M)
         fields = {

@@ -27,7 +27,7 @@ from axon_events.cli.record import RECORD
 
 from . import PACKAGE, ROOT, effort
 from .corpora import write_part
-from .host import HOST_SUITE, VENDORING, Host, blocks, commands
+from .host import HAS_GIT, HOST_SUITE, VENDORING, Host, blocks, commands
 from .samples import EVENTS
 from .terminal import Run, imported
 
@@ -135,6 +135,8 @@ class Page(unittest.TestCase):
         for command in several:
             if "sha256sum -c" in command and shutil.which("sha256sum") is None:
                 continue
+            if command.startswith("git ") and not HAS_GIT:
+                continue
             with self.subTest(command):
                 # All of the suite is what runs this test; its quickest part stands for it.
                 part = " -p test_main.py" * (command == suite)
@@ -143,6 +145,23 @@ class Page(unittest.TestCase):
         self.assertIn(f"_vendor: axon_events {VERSION}, ", said)
         self.assertIn(" agrees with the corpus; it is as it was vendored\n", said)
         self.assertNotIn("FAILED", said)
+
+    @unittest.skipUnless(HAS_GIT, "needs git")
+    def test_what_is_committed_is_the_copy(self) -> None:
+        (add,) = {command for command in commands() if command.startswith("git add")}
+        vendored = self.host.root / "host" / "_vendor"
+        cache = vendored / "axon_events" / "__pycache__"
+        cache.mkdir(exist_ok=True)
+        (cache / "order.cpython-310.pyc").touch()
+        self.assert_runs("git rm -r --quiet --cached --ignore-unmatch .")
+        self.assert_runs("git add host/_vendor")
+        without = {*self.assert_runs("git ls-files host/_vendor").splitlines()}
+        self.assert_runs(add)
+        committed = {*self.assert_runs("git ls-files host/_vendor").splitlines()}
+        self.assertEqual(committed, {*files_of(vendored, self.host.root)})
+        dropped = {path.removeprefix("host/_vendor/corpus/") for path in committed - without}
+        recordings = {f"recorded/{path.name}" for path in (ROOT / "corpus/recorded").iterdir()}
+        self.assertEqual(dropped, {"reference/Cargo.lock", *recordings})
 
     @effort.long_form
     def test_the_suite_of_the_repository_runs(self) -> None:
@@ -155,6 +174,11 @@ class Page(unittest.TestCase):
         with self.importing(), contextlib.redirect_stdout(out):
             exec(compile(example, "VENDORING.md", "exec"), {})
         self.assertEqual(out.getvalue(), "False True\n")
+
+    def test_it_names_what_only_takes(self) -> None:
+        names = ["core", *vendor.public(vendor.modules_of(vendor.contents(ROOT)))]
+        table = re.findall(r"^\| `([a-z]+)` \| ", VENDORING.read_text("utf-8"), re.M)
+        self.assertEqual(table, names)
 
     def test_it_shows_a_record(self) -> None:
         (shown,) = blocks(VENDORING, "text")
@@ -211,19 +235,22 @@ class Make(unittest.TestCase):
             capture_output=True,
             text=True,
             cwd=ROOT,
-            env={name: value for name, value in os.environ.items() if "MAKE" not in name},
+            env={k: v for k, v in os.environ.items() if "MAKE" not in k and k != "ONLY"},
         )
         self.assertEqual((run.returncode, run.stderr), (0, ""))
         return run.stdout.replace("\\\n", "").split()
 
     def test_each_option_is_handed_on(self) -> None:
-        last = ['--only="$ONLY"', "--", '"$DEST"']
+        last = ["--", '"$DEST"']
         for options, handed_on in (
             ([], []),
             (["FORCE=", "CLI="], []),
             (["FORCE=0", "CLI=0"], []),
             (["FORCE=1"], ["--force"]),
             (["CLI=1"], ["--cli"]),
+            (["ONLY=order sse"], ['--only="$ONLY"']),
+            # An empty one is not taken for none: it may be a variable that was not set.
+            (["ONLY="], ['--only="$ONLY"']),
         ):
             with self.subTest(options):
                 self.assertEqual(
@@ -257,7 +284,8 @@ class Folder(unittest.TestCase):
         run = Vendor(*(arguments or (self.dest,)))
         self.assertEqual((run.status, run.err), (0, ""))
         self.assertRegex(
-            run.out, rf"\A.*: axon_events {VERSION}, \d+ files, recorded in {RECORD}\n"
+            run.out,
+            rf"\A.*: axon_events {VERSION}, \d+ files, recorded in {RECORD}(, unchanged)?\n",
         )
         return run.out
 
@@ -318,10 +346,22 @@ class Copying(Folder):
         self.assertEqual(found, files_of(self.checkout))
 
     def test_copying_again_changes_nothing(self) -> None:
-        self.assert_vendors()
+        self.assertNotIn("unchanged", self.assert_vendors())
         before = files_of(self.dest)
-        self.assert_vendors()
+        self.assertTrue(self.assert_vendors().endswith(f", recorded in {RECORD}, unchanged\n"))
         self.assertEqual(files_of(self.dest), before)
+
+    def test_what_changes_is_not_called_unchanged(self) -> None:
+        self.assert_vendors()
+        file = "axon_events/order.py"
+        (self.dest / file).write_bytes(b"edited")
+        self.assertNotIn("unchanged", self.assert_vendors(self.dest, "--force"))
+        (self.checkout / file).write_bytes(b"# newer, of the same version")
+        self.assertNotIn("unchanged", self.assert_vendors())
+        self.assertNotIn("unchanged", self.assert_vendors(self.dest, "--cli"))
+        self.assertIn("unchanged", self.assert_vendors(self.dest, "--cli"))
+        (self.dest / RECORD).write_bytes(b"edited")
+        self.assertNotIn("unchanged", self.assert_vendors(self.dest, "--cli", "--force"))
 
     def test_the_record_is_one_that_sha256sum_checks(self) -> None:
         program = shutil.which("sha256sum")
@@ -381,7 +421,7 @@ class Copying(Folder):
         self.assert_vendors()
         for folder in FOLDERS:
             shutil.rmtree(self.dest / folder)
-        self.assert_vendors()
+        self.assertNotIn("unchanged", self.assert_vendors())
 
     def test_what_else_is_there_stays(self) -> None:
         self.dest.mkdir(parents=True)
@@ -553,6 +593,21 @@ class Choosing(Folder):
                     [file for file, module in lacking.items() if module not in self.copied()],
                 )
 
+    def test_the_core_alone(self) -> None:
+        self.assert_vendors("--only", "core", self.dest)
+        self.assertEqual(self.command(), 'make vendor ONLY="core"')
+        self.assertEqual(self.copied(), {*CORE, "LICENSE", "py.typed"})
+        run = self.verify()
+        self.assertEqual((run.status, run.err), (0, ""))
+        self.assertEqual(
+            run.out.splitlines()[-3:],
+            [
+                "streams.json: left out, as it needs axon_events/order.py",
+                "sse.json: left out, as it needs axon_events/sse.py",
+                f"axon_events {VERSION} agrees with the corpus; it is as it was vendored",
+            ],
+        )
+
     def test_what_is_left_out_is_named(self) -> None:
         self.assert_vendors("--only", "order", self.dest)
         self.assertEqual(self.copied(), {*CORE, "LICENSE", "py.typed", "_rules", "order"})
@@ -617,7 +672,9 @@ class Choosing(Folder):
         names = ["runs", *(path.stem for path in (ROOT / "axon_events").glob("[a-z]*.py"))]
         for arguments, text in (
             (("--only", "order fresh cli"), "no module cli, fresh: ONLY takes any of "),
-            (("--only", "_codec"), "no module _codec: ONLY takes any of "),
+            (("--only", "_codec"), "no module _codec: ONLY takes any of core, "),
+            (("--only", ""), "ONLY is empty: leave it out to copy all modules; ONLY=core copies "),
+            (("--only", " "), "ONLY is empty: "),
             (("--only", "sse.py"), "no module sse.py: ONLY takes any of "),
             (
                 ("--only", "sse", "--cli"),

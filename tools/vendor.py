@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # What every copy has, with what these import: the core, and `verify`.
 ALWAYS = ("", "__main__", "cli", "cli.verify")
+# What names in ONLY that which every copy has.
+CORE = "core"
 
 
 class _Imports(ast.NodeVisitor):
@@ -112,10 +114,10 @@ def losses(dest: Path) -> list[str]:
     return [f"{dest / file}: {edit}" for file, edit in found]
 
 
-def command_of(dest: Path) -> str | None:
-    """Return the command that made the copy in that folder, or None if no record tells."""
+def record_of(dest: Path) -> Record | None:
+    """Return the record of the copy in that folder, or None if there is none that can be read."""
     try:
-        return Record.read((dest / RECORD).read_text(encoding="utf-8")).command
+        return Record.read((dest / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
@@ -152,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("dest", metavar="DEST", help="the folder that is to have the copy")
     parser.add_argument("--cli", action="store_true", help="copy every command, not verify alone")
-    parser.add_argument("--only", metavar="NAMES", default="", help="copy these modules alone")
+    parser.add_argument("--only", metavar="NAMES", help="copy these modules and the core alone")
     parser.add_argument("--force", action="store_true", help="overwrite what was edited there")
     arguments = parser.parse_args(argv)
 
@@ -169,13 +171,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if dest.exists() and not dest.is_dir():
         complain(f"{dest}: expected a folder, got a file")
         return 2
-    only = sorted({*arguments.only.split()})
+    only = sorted({*(arguments.only or "").split()})
+    if arguments.only is not None and not only:
+        complain(
+            f"ONLY is empty: leave it out to copy all modules; ONLY={CORE} copies none of them"
+        )
+        return 2
     if only and arguments.cli:
         complain("the commands need every module: give CLI=1 or ONLY, not both")
         return 2
     try:
         files = contents(ROOT)
-        names = public(modules_of(files))
+        names = [CORE, *public(modules_of(files))]
         unknown = [name for name in only if name not in names]
         if unknown:
             complain(f"no module {', '.join(unknown)}: ONLY takes any of {', '.join(names)}")
@@ -192,14 +199,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             files = needed(files, only or names)
         if only:
             command += f' ONLY="{" ".join(only)}"'
-        before = command_of(dest)
-        write(dest, files, Record.of(__version__, command, files))
+        record = Record.of(__version__, command, files)
+        before = record_of(dest)
+        unchanged = ", unchanged" if before == record and not edits(dest / PACKAGE) else ""
+        write(dest, files, record)
     except OSError as error:
         complain(f"{error.filename}: {error.strerror}")
         return 2
-    print(f"{dest}: axon_events {__version__}, {len(files)} files, recorded in {RECORD}")
-    if before not in (None, command):
-        print(f"{dest}: copied by {command}; the copy before, by {before}")
+    print(f"{dest}: axon_events {__version__}, {len(files)} files, recorded in {RECORD}{unchanged}")
+    if before is not None and before.command != command:
+        print(f"{dest}: copied by {command}; the copy before, by {before.command}")
     return 0
 
 

@@ -113,8 +113,9 @@ class Finding(NamedTuple):
         return f"{self.file}: {self.what}".encode("unicode_escape").decode("ascii")
 
 
+_MISSING = "missing"
 # By whether the record has the file and whether the copy has it.
-_EDITS = {(True, True): "edited", (True, False): "missing", (False, True): "added"}
+_EDITS = {(True, True): "edited", (True, False): _MISSING, (False, True): "added"}
 
 
 def edits(package: Path) -> list[Finding] | None:
@@ -144,7 +145,11 @@ def judgement(edits: Sequence[Finding]) -> str:
     """Return in words whether a copy with these edits is what was vendored."""
     if not edits:
         return "is as it was vendored"
-    return f"was edited: {len(edits)} file{'s' * (len(edits) != 1)}"
+    judgement = f"was edited: {len(edits)} file{'s' * (len(edits) != 1)}"
+    if any(edit.what == _MISSING for edit in edits):
+        # A rule such as `*.jsonl` in the .gitignore of a host takes files out of each commit.
+        judgement += "; does git ignore what is missing?"
+    return judgement
 
 
 def main(package: Path) -> int:

@@ -127,6 +127,8 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
         }
         print(json.dumps(result, indent=2))
     if unreadable is not None:
+        if edits:  # which are why, if a folder of the corpus is gone
+            say(f"{record.PACKAGE} {record.judgement(edits)}")
         raise unreadable
     judgements = []
     if broken:

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""A Rust enum that differs from the catalog or the corpus is found.
+"""A Rust enum that differs from the catalog or the corpus is found; any program can take the enum.
 
 The gate asks the reference's decoder for its kinds and their fields, and compares them with the
 catalog. Then it edits copies of the reference, builds each, repeats the comparison and runs the
-copy's `check` on the corpus: one of the two must name the difference. It needs cargo.
+copy's `check` on the corpus: one of the two must name the difference. At last a program of another
+repository takes the enum as docs/events.md says. It needs cargo.
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,9 +19,10 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from axon_events import EVENT_TYPES
+from axon_events import EVENT_TYPES, FlowError, to_json
 
-from .. import CORPUS
+from .. import CORPUS, ROOT
+from ..host import blocks
 
 # What is changed in the sources, patterns and replacements, and what must then be said.
 EDITS: dict[str, tuple[list[tuple[str, str]], str]] = {
@@ -72,6 +75,15 @@ TYPES = {
     "usize": (int, 0),
 }
 
+# Writes an event, with the module that docs/events.md takes the enum into.
+HOST = """
+fn main() {
+    let (flow_name, error) = ("Report".into(), "out of memory".into());
+    let event = event::FlowExecutionEvent::FlowError { flow_name, error, timestamp_ms: 1000 };
+    println!("{}", serde_json::to_string(&event).unwrap());
+}
+"""
+
 
 class Reference:
     """The reference in a folder, built on first use."""
@@ -123,11 +135,33 @@ def differences(reference: Reference) -> Iterator[str]:
             yield f"{kind}: the catalog has {ours.get(kind)}, the reference {theirs.get(kind)}"
 
 
+def run_in_a_host(folder: Path, target: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a program that has the reference's enum and nothing else of it, nor of its libraries."""
+    (module,) = blocks(ROOT / "docs" / "events.md", "rust")
+    source = json.dumps(str(CORPUS / "reference" / "src" / "event.rs"))
+    manifest = (CORPUS / "reference" / "Cargo.toml").read_text("utf-8")
+    (folder / "src").mkdir(parents=True)
+    shutil.copy(CORPUS / "reference" / "Cargo.lock", folder)
+    (folder / "Cargo.toml").write_text(re.sub(r"(?m)^tokio = .*\n", "", manifest), "utf-8")
+    module = re.sub(r'(?<=path = )".*"', source, module)
+    (folder / "src" / "main.rs").write_text(f"//! A program.\n{module}{HOST}", "utf-8")
+    # Offline, since the lock, which names tokio too, is to be rewritten with the same versions.
+    cargo = ["cargo", "run", "--quiet", "--offline", "--target-dir", str(target)]
+    return subprocess.run(
+        [*cargo, "--manifest-path", str(folder / "Cargo.toml")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "RUSTFLAGS": "-D warnings"},
+    )
+
+
 def main() -> int:
-    """Compare, then make each edit; return 0 if all agrees and each edit is found."""
+    """Compare, make each edit, run the other program; return 0 if all is as it must be."""
     status = 0
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "target")
+        # The edited copies lie in a workspace of another repository, which must not matter.
+        Path(folder, "Cargo.toml").write_text("[workspace]\n", "utf-8")
         found = list(differences(Reference(CORPUS / "reference", target)))
         print("the enum is the catalog" if not found else "\n".join(found), flush=True)
         status |= bool(found)
@@ -152,6 +186,11 @@ def main() -> int:
                 print(made, said[-3000:], checked.stderr[-3000:], sep="\n")
                 status = 1
             shutil.rmtree(copy)
+        ran = run_in_a_host(Path(folder, "host"), target)
+        written = to_json(FlowError("Report", "out of memory", 1000)) + "\n"
+        good = (ran.returncode, ran.stdout) == (0, written)
+        print(f"the enum in another program: {'as documented' if good else ran.stderr[-3000:]}")
+        status |= not good
     return status
 
 
