@@ -568,11 +568,14 @@ def keep_alive_seconds(keep_alive: float | None) -> float | None:
     return min(keep_alive, threading.TIMEOUT_MAX)
 
 
-def wait_seconds(wait: float) -> float:
-    """Return the seconds to wait for an id that is ahead; raise TypeError or ValueError."""
-    _require_number("wait", wait, "an int or a float")
+def wait_seconds(wait: float, name: str = "wait") -> float:
+    """Return the seconds to wait for something; raise TypeError or ValueError.
+
+    - `name`: that of the argument, for the error.
+    """
+    _require_number(name, wait, "an int or a float")
     if not wait >= 0:  # NaN included
-        raise ValueError(f"wait must be 0 or more, in seconds, got {_number(wait)}")
+        raise ValueError(f"{name} must be 0 or more, in seconds, got {_number(wait)}")
     return min(wait, threading.TIMEOUT_MAX)
 
 

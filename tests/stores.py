@@ -8,7 +8,7 @@ from typing import Any
 
 from axon_events import FlowStart, to_json
 from axon_events.runs import _store
-from axon_events.runs._store import BEGINNING, NOWHERE, Append, Cursor, End, Entry, Page
+from axon_events.runs._store import BEGINNING, NOWHERE, Append, Cursor, End, Entry, Page, State
 
 from .samples import U64_MAX
 
@@ -23,6 +23,12 @@ def page_of(store: Any, run: str = "run", after: Cursor = BEGINNING) -> Page:
     page = store.read(run, after, 1000)
     assert isinstance(page, Page)
     return page
+
+
+def state_of(store: Any, run: str = "run") -> State:
+    (state,) = store.look([run])
+    assert isinstance(state, State)
+    return state
 
 
 class Promises(unittest.TestCase):
@@ -98,7 +104,7 @@ class Promises(unittest.TestCase):
         self.assertEqual(other.end, NOWHERE)
         # A heartbeat.
         store.append([Append("run", run.end, [], None)])
-        self.assertLess(store.look(["run"])[0].age, 5.0)
+        self.assertLess(state_of(store).age, 5.0)
         self.assertEqual(len(page_of(store).entries), 1)
 
     def test_closing_compares_the_end_and_the_lease(self) -> None:
@@ -110,13 +116,13 @@ class Promises(unittest.TestCase):
         for other in (End((3, 0), ""), End((2, 0), "w"), NOWHERE):
             store.close_if_dead("run", other)
         store.close_if_dead("other", end)
-        self.assertEqual(store.look(["run"])[0].end, end)
+        self.assertEqual(state_of(store).end, end)
         store.close_if_dead("run", end)
         store.close_if_dead("run", end)
         page = page_of(store)
         self.assertEqual(page.entries[1:], [Entry((3, 1), (3, 0), _store.CLOSED)])
         self.assertEqual(page.end, End((3, 1), ""))
-        self.assertLess(store.look(["run"])[0].age, 15.0)  # its time to live has begun anew
+        self.assertLess(state_of(store).age, 15.0)  # its time to live has begun anew
 
     def test_deleting(self) -> None:
         store = self.store()
@@ -128,4 +134,4 @@ class Promises(unittest.TestCase):
             page = page_of(store)
             self.assertEqual(page.entries, [Entry((2, 1), (2, 0), _store.DELETED)])
             self.assertEqual(page.end, End((2, 1), ""))
-        self.assertLess(store.look(["run"])[0].age, 15.0)
+        self.assertLess(state_of(store).age, 15.0)

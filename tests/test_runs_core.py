@@ -8,6 +8,7 @@ taken from it.
 
 import asyncio
 import copy
+import gc
 import itertools
 import os
 import pickle
@@ -274,9 +275,9 @@ class Constructing(Case):
                 make(**{name: "1"})
         self.assert_refused(
             ValueError,
-            "lease must be at most ttl, got 2 and 1: a run that is written has to outlive the time"
-            " between two heartbeats",
-            partial(make, ttl=1, lease=2),
+            "lease must be at most half of ttl, got 2 and 3: a run must be kept until its lease has"
+            " run out in three looks",
+            partial(make, ttl=3, lease=2),
         )
 
     def test_nothing_is_opened_or_started_before_the_first_use(self) -> None:
@@ -610,6 +611,38 @@ class Writing(Case):
         self.assertEqual(first, tokens(2000)[: len(first)])
         self.assertEqual(list(follower), [])
 
+    def test_closing_the_runs_ends_a_flush_that_waits(self) -> None:
+        runs = self.open(timeout=0.1)
+        writer = runs.create("run")
+        with self.locked():
+            writer.append(token(1))
+            flushing = background(partial(writer.flush, 10 * PATIENCE))
+            until(lambda: writer._waiters._members)
+            with self.assertRaises(StoreUnavailable):
+                runs.close()
+            with self.assertRaises(StoreUnavailable):
+                flushing.result(PATIENCE)
+
+    def test_the_time_until_a_reader_is_free_counts(self) -> None:
+        runs = self.open(timeout=0.1)
+        process = runs._process()
+        go_on = threading.Event()
+        for _ in range(_process._READERS):
+            process.submit(go_on.wait, PATIENCE)
+        with mock.patch.object(process.store, "read", side_effect=StoreUnavailable("x")) as read:
+            asked = time.monotonic()
+            waiting = background(runs.run("run").after)
+            until(lambda: process._jobs.qsize() and time.monotonic() > asked + 0.2)
+            go_on.set()
+            with self.assertRaises(StoreUnavailable):
+                waiting.result(PATIENCE)
+        read.assert_called_once()
+
+    def test_the_timeout_of_a_flush(self) -> None:
+        writer = self.open().create("run")
+        text = "timeout must be 0 or more, in seconds, got -1"
+        self.assert_refused(ValueError, text, writer.flush, -1)
+
     def test_closing_the_runs_does_not_wait_for_ever(self) -> None:
         runs = self.open(timeout=0.05)
         store = runs._process().store
@@ -938,7 +971,7 @@ class OneWriter(Case):
         self.assertEqual(list(self.open().infos()), [])
 
     def test_a_writer_that_was_silent_for_the_time_to_live_does_not_come_back(self) -> None:
-        writer = self.open(ttl=LEASE).create("run")
+        writer = self.open(ttl=LEASE, lease=LEASE / 2).create("run")
         writer.append(token(1))
         writer.flush()
         with mock.patch.object(writer._process.store, "append", side_effect=StoreUnavailable("x")):
@@ -948,6 +981,29 @@ class OneWriter(Case):
         writer.append(token(2))
         self.assert_fenced(writer)
         self.assertEqual(self.texts(), [])
+
+    def test_a_close_is_not_taken_for_an_entry_without_a_token(self) -> None:
+        """A store may give the entries before the newest none, and nobody's close has none."""
+        process = self.open()._process()
+        texts = (to_json(token(1)), to_json(START), to_json(START))
+        cursors = ((1, 0), (1, 1), (1, 2))
+        entries = [
+            _store.Entry(cursor, before, text, "")
+            for cursor, before, text in zip(cursors, ((0, 0), *cursors), texts, strict=False)
+        ]
+        writer = _writer.RunWriter(process, "run", entries, _store.End((1, 2), "w"))
+        self.assertIsNone(writer._stored(_store.End((1, 1), ""), 0.0))
+        entries[1] = entries[1]._replace(text=_store.CLOSED)
+        writer = _writer.RunWriter(process, "run", entries, _store.End((1, 2), "w"))
+        self.assertEqual(writer._stored(_store.End((1, 1), ""), 0.0), 2)
+
+    def test_a_writer_that_is_dropped_lets_its_run_be_closed(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        follower = self.open().run("run").follow(wait=PATIENCE)
+        del writer
+        gc.collect()
+        self.assertEqual(b"".join(follower), tokens(1))
 
 
 class LostReplies(Case):
@@ -1265,6 +1321,34 @@ class LosingStore(Case):
             writer.append(token(5))
             self.assertEqual(waiting[1].result(PATIENCE), tokens(1, 5))
             self.assertIsNone(feed.failure)
+
+    def test_a_follower_that_read_while_it_was_lost_goes_on(self) -> None:
+        """The sweep has it look again, though the feed was told of nothing new."""
+        sweep = _process.Process._sweep
+        with mock.patch.object(_process.Process, "_sweep"):
+            with self.open(lease=60.0) as others:
+                writer = others.create("run")
+                for index in range(1, 401):
+                    writer.append(token(index, 1000 * "x"))
+            runs = self.open()
+            process = runs._process()
+            follower = runs.run("run").follow(keep_alive=None)
+            got = next(follower)
+            sweep(process)  # the feed begins at the end, and this follower is far behind it
+            feed = process._feeds["run"]
+            with mock.patch.object(process.store, "read", return_value=None):
+                waiting = background(partial(next, follower))
+                until(lambda: follower._waiter is not None and follower._nothing_in is feed._newest)
+            sweep(process)
+            sweep(process)
+            got += waiting.result(PATIENCE)
+            self.assertEqual(got, runs.run("run").after()[: len(got)])
+
+    def test_a_feed_does_not_go_back(self) -> None:
+        feed = _feed.Feed(self.open()._process(), "run")
+        feed.begin_again((3, 0))
+        feed.begin_again((2, 0))
+        self.assertEqual(feed.last, (3, 0))
 
 
 class Reading(Case):
@@ -1883,7 +1967,7 @@ class DeadWriters(Case):
             looks.append(age)
             if isinstance(age, Exception):
                 raise age
-            return [state._replace(age=age) for state in look(names)]
+            return [state._replace(age=age) for state in look(names)]  # type: ignore[union-attr]
 
         with (
             mock.patch.object(store, "look", looking),
@@ -1913,7 +1997,7 @@ class DeadWriters(Case):
             mock.patch.object(
                 store,
                 "look",
-                lambda names: [state._replace(age=9.0) for state in look(names)],
+                lambda names: [state._replace(age=9.0) for state in look(names)],  # type: ignore[union-attr]
             ),
             mock.patch.object(store, "close_if_dead", closing_it),
         ):
@@ -1986,9 +2070,31 @@ class Trouble(Case):
         self.assertEqual(next(follower), tokens(1))
         with self.locked(), self.assertRaisesRegex(StoreUnavailable, self.LOCKED):
             next(follower)
-        until(lambda: runs._process().trouble is None)
+        until(lambda: runs._process()._feeds["run"].trouble is None)
         writer.append(token(2))
         self.assertEqual(next(follower), tokens(1, 2))
+
+    def test_a_run_that_cannot_be_looked_at_is_trouble_of_its_followers_alone(self) -> None:
+        writers = [self.open().create(name) for name in ("good", "bad")]
+        for writer in writers:
+            writer.append(token(1))
+            writer.flush()
+        runs = self.open(lease=SHORT)
+        store = runs._process().store
+        look = store.look
+
+        def looking(names: Sequence[str]) -> Any:
+            states = zip(names, look(names), strict=True)
+            return [ValueError("x") if name == "bad" else state for name, state in states]
+
+        good, bad = (runs.run(name).follow() for name in ("good", "bad"))
+        self.assertEqual(next(good), tokens(1, run="good"))
+        self.assertEqual(next(bad), tokens(1, run="bad"))
+        with mock.patch.object(store, "look", looking):
+            with self.assertRaisesRegex(StoreUnavailable, "ValueError: x"):
+                next(bad)
+            writers[0].append(token(2))
+            self.assertEqual(next(good), tokens(1, 2, run="good"))
 
     def test_reads_that_fail(self) -> None:
         with self.open().create("run") as writer:

@@ -220,17 +220,20 @@ class File(Case):
 
     @needs.threads
     def test_a_database_of_something_else(self) -> None:
-        with closing(sqlite3.connect(self.path)) as connection:
-            connection.execute("CREATE TABLE run (x)")
-        with self.assertRaisesRegex(
-            StoreUnavailable,
-            "expected a file of runs in the form 1, got a database of something else",
-        ):
-            self.runs().create("run")
-        with closing(sqlite3.connect(self.path)) as connection:
-            tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
-            self.assertEqual(tables, [("run",)])
-            self.assertEqual(connection.execute("PRAGMA journal_mode").fetchall(), [("delete",)])
+        for version in (0, 1):
+            with self.subTest(version), closing(sqlite3.connect(self.path)) as connection:
+                connection.execute("CREATE TABLE IF NOT EXISTS run (x)")
+                connection.execute(f"PRAGMA user_version = {version}")
+                self.assertFalse(holds_runs(self.path))
+                with self.assertRaisesRegex(
+                    StoreUnavailable,
+                    "expected a file of runs in the form 1, got a database of something else",
+                ):
+                    self.runs().create("run")
+                tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+                self.assertEqual(tables, [("run",)])
+                (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+                self.assertEqual(mode, "delete")
 
     @needs.threads
     def test_a_folder_that_is_not_there(self) -> None:

@@ -65,10 +65,10 @@ class Runs:
             _limit("max_bytes", max_bytes),
             _limit("max_pending_bytes", max_pending_bytes),
         )
-        if lease > ttl:
+        if 2 * lease > ttl:
             raise ValueError(
-                f"lease must be at most ttl, got {_number(lease)} and {_number(ttl)}: a run that"
-                " is written has to outlive the time between two heartbeats"
+                f"lease must be at most half of ttl, got {_number(lease)} and {_number(ttl)}: a run"
+                " must be kept until its lease has run out in three looks"
             )
         # A child keeps its parent's: finalizing their connections would disturb the parent.
         self._processes: dict[int, Process] = {}

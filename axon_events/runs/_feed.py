@@ -24,6 +24,7 @@ from ..replay import (
     ReplayLog,
     RunLost,
     RunUnknown,
+    StoreUnavailable,
     _Follower,
     _LoopFollower,
     _Newest,
@@ -75,6 +76,9 @@ class Feed(ReplayLog):
         self._anchor = "", b""  # the id and the frame of the entry before its first one
         self._number_after_id.clear()
         self._followers: dict[weakref.ref[RunFollower], None] = {}
+        # Since when the store has not answered for this run; and why, once that is too long.
+        self.trouble_since: float | None = None
+        self.trouble: StoreUnavailable | None = None
         # For the sweep.
         self.is_active = False  # since the last one
         self.lost_since: float | None = None
@@ -110,7 +114,8 @@ class Feed(ReplayLog):
     def begin_again(self, cursor: Cursor) -> None:
         """Begin after the last entry that the store has evicted, at its cursor."""
         with self._lock:
-            self._begin_after(cursor, None)
+            if self.last is None or self.last < cursor:  # else the hub has told more meanwhile
+                self._begin_after(cursor, None)
 
     def take(self, entries: Sequence[Entry]) -> bool:
         """Take entries that were appended; return whether any are missing before them."""
@@ -155,6 +160,10 @@ class Feed(ReplayLog):
             self.failure = RunLost(message)
         self.process.drop(self)
         self.change()
+
+    def note_missing(self) -> None:
+        """Note that the store does not have what was given here, so that the sweep asks again."""
+        self.lost_since = self.lost_since or time.monotonic()
 
     def note_restored(self) -> None:
         """Note that the store has again all that was given here, as far as is known."""
@@ -263,8 +272,8 @@ class RunFollower(_Follower):
                     return b""
                 if feed.failure is not None:
                     raise feed.failure.with_traceback(None)
-                if feed.process.trouble is not None:
-                    raise feed.process.trouble.with_traceback(None)
+                if feed.trouble is not None:
+                    raise feed.trouble.with_traceback(None)
                 if self._id == newest.id or self._nothing_in is newest:
                     return newest
             try:
@@ -272,6 +281,7 @@ class RunFollower(_Follower):
                     return newest
             except (RunUnknown, CursorAhead):  # the sweep finds out for how long
                 self._nothing_in = self._read_at
+                feed.note_missing()
             except CursorUnknown:
                 feed.lose()
             except RuntimeError:
@@ -298,8 +308,9 @@ class RunFollower(_Follower):
         process, run = self._feed.process, self._feed.run
         if self._job is None:
             self._read_at = newest
-            self._job = process.submit(process.read, self._feed, self.cursor)
-            self._job.add_done_callback(self._wake)
+            job = process.submit(process.read, self._feed, self.cursor)
+            job.add_done_callback(self._wake)
+            self._job = job  # only now, so that an interrupt leaves none that wakes nobody
         if not self._job.done():
             return False
         job, self._job = self._job, None
@@ -309,9 +320,10 @@ class RunFollower(_Follower):
         page = found(run, page)
         entries = entries_after(run, self.cursor, page)
         last = page.entries[-1]
-        self._held = b"".join(frame_of(run, entry) for entry in entries)
-        self._id = id_of(run, last.cursor)
-        self._is_ended = is_final(last)
+        held = b"".join(frame_of(run, entry) for entry in entries)
+        id, is_ended = id_of(run, last.cursor), is_final(last)
+        # One step: an interrupt comes before it or after it.
+        self._held, self._id, self._is_ended = held, id, is_ended
         if last.cursor == page.end.cursor:
             self._nothing_in = self._read_at
             self._feed.anchor(last, self._read_at)

@@ -15,6 +15,7 @@ import atexit
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -97,8 +98,11 @@ class Process:
         self.is_closed = False
         self._closing = threading.Event()
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._job = threading.local()  # `deadline`: until when its caller waits
         # The writer's.
-        self._writers: dict[RunWriter, None] = {}  # an ordered set, as the next one
+        # Ordered sets. A writer that its owner drops goes when all of it is stored: without
+        # heartbeats its run is closed.
+        self._writers: dict[weakref.ref[RunWriter], None] = {}
         self._due: dict[RunWriter, None] = {}
         self._pending_bytes = 0
         self._writer_waiter = ThreadWaiter()
@@ -107,8 +111,6 @@ class Process:
         self._feeds: dict[str, Feed] = {}
         self._hub_waiter = ThreadWaiter()
         self._is_sweeping = False
-        self._trouble_since: float | None = None
-        self.trouble: StoreUnavailable | None = None  # which followers get
 
     def require_here(self) -> None:
         if os.getpid() != self._pid:
@@ -151,8 +153,10 @@ class Process:
     def submit(self, function: Callable[..., _T], *args: Any) -> "Future[_T]":
         """Have a reader's thread call a function."""
         future: Future[_T] = Future()
+        deadline = time.monotonic() + self.settings.timeout  # the wait for a reader counts
 
         def work() -> None:
+            self._job.deadline = deadline
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(function(*args))
@@ -169,8 +173,11 @@ class Process:
         return future
 
     def ask(self, function: Callable[..., _T], *args: Any) -> _T:
-        """Call a function of the store, and again for as long as the user's `timeout` allows."""
-        deadline = time.monotonic() + self.settings.timeout
+        """Call a function of the store, and again for as long as the user's `timeout` allows.
+
+        In a reader's thread alone.
+        """
+        deadline: float = self._job.deadline
         pause, longest = _PAUSES
         while True:
             try:
@@ -201,7 +208,6 @@ class Process:
         return RunWriter(self, run)
 
     def resume(self, run: str) -> tuple[RunWriter, list[Event]]:
-        deadline = time.monotonic() + self.settings.timeout
         entries: list[Entry] = []
         while True:
             end = self._complete(run, entries)
@@ -214,7 +220,7 @@ class Process:
             writer = RunWriter(self, run, entries, end)
             writer.take_over()
             try:
-                writer.flush(seconds_until(deadline))
+                writer.flush(seconds_until(self._job.deadline))
             except Fenced:  # it has gone on meanwhile
                 continue
             except StoreUnavailable as error:
@@ -292,16 +298,16 @@ class Process:
             if self.is_closed:
                 return
             self.is_closed = True
-        try:
-            self._flush()
-        finally:
-            self._end_threads()
-
-    def _flush(self) -> None:
-        """Wait until the store has all that was appended; raise StoreUnavailable if it has not."""
         deadline = time.monotonic() + self.settings.timeout
+        try:
+            self._flush(deadline)
+        finally:
+            self._end_threads(deadline)
+
+    def _flush(self, deadline: float) -> None:
+        """Wait until the store has all that was appended; raise StoreUnavailable if it has not."""
         failures: list[StoreUnavailable] = []
-        for writer in list(self._writers):
+        for writer in self._living():
             try:
                 writer.flush(seconds_until(deadline))
             except StoreUnavailable as error:
@@ -313,9 +319,17 @@ class Process:
 
     def _flush_at_exit(self) -> None:
         if os.getpid() == self._pid:
-            self._flush()
+            self._flush(time.monotonic() + self.settings.timeout)
 
-    def _end_threads(self) -> None:
+    def _living(self) -> list[RunWriter]:
+        """Return the writers that somebody still has, or that have something to be stored."""
+        writers = [(reference, reference()) for reference in list(self._writers)]
+        for reference, writer in writers:
+            if writer is None:
+                self._writers.pop(reference, None)
+        return [writer for _, writer in writers if writer is not None]
+
+    def _end_threads(self, deadline: float) -> None:
         atexit.unregister(self._flush_at_exit)
         self._closing.set()
         self._writer_waiter.wake()
@@ -325,7 +339,8 @@ class Process:
         for _ in threads:
             self._jobs.put(None)
         self.disconnect()
-        deadline = time.monotonic() + self.settings.timeout
+        for writer in self._living():
+            writer.look_again()
         for thread in threads:
             thread.join(seconds_until(deadline))
         if not any(thread.is_alive() for thread in threads):
@@ -358,7 +373,7 @@ class Process:
             self._pending_bytes -= size
 
     def wake_writer(self, writer: RunWriter) -> None:
-        self._writers[writer] = None
+        self._writers[writer.reference] = None
         self._due[writer] = None
         if "writer" not in self._threads:
             with self._lock:
@@ -393,7 +408,7 @@ class Process:
             pause = 0.0 if trouble is None else min(max(2 * pause, shortest), longest)
 
     def _heartbeats(self, beat: float) -> list[tuple[RunWriter, Append]]:
-        writers = ((writer, writer.heartbeat(beat)) for writer in list(self._writers))
+        writers = ((writer, writer.heartbeat(beat)) for writer in self._living())
         return [(writer, append) for writer, append in writers if append is not None]
 
     def _next_appends(self) -> list[tuple[RunWriter, Append]]:
@@ -409,7 +424,7 @@ class Process:
                 count += len(append.entries)
                 size += sum(size_of(entry.text) for entry in append.entries)
             elif writer.is_done:
-                self._writers.pop(writer, None)
+                self._writers.pop(writer.reference, None)
         return appends
 
     def _send(self, appends: list[tuple[RunWriter, Append]]) -> StoreUnavailable | None:
@@ -428,11 +443,11 @@ class Process:
                 self._due[writer] = None
             elif isinstance(answer, Exception):
                 writer.fail(_broken(answer))
-                self._writers.pop(writer, None)
+                self._writers.pop(writer.reference, None)
             elif writer.answered(append, answer):
                 self._due[writer] = None
             elif writer.is_done:
-                self._writers.pop(writer, None)
+                self._writers.pop(writer.reference, None)
         return trouble
 
     def _hub(self) -> None:
@@ -453,7 +468,7 @@ class Process:
             try:
                 self._watch.wait(min(next_sweep - now, _HUB_SECONDS))
             except Exception as error:
-                self._note_trouble(error)
+                self._note_trouble(list(self._feeds.values()), error)
                 self._closing.wait(_HUB_SECONDS)
         self._watch.close()
 
@@ -489,7 +504,7 @@ class Process:
                     self._read_on(feed, feed.last)
         except Exception as error:
             feed.is_catching_up = False  # the sweep has it begin again
-            self._note_trouble(error)
+            self._note_trouble([feed], error)
 
     def _read_on(self, feed: Feed, last: Cursor) -> None:
         while True:
@@ -509,30 +524,41 @@ class Process:
 
     def _sweep(self) -> None:
         """Compare each quiet feed with the store."""
-        with self._lock:
-            for feed in list(self._feeds.values()):
-                if not feed.followers():
-                    self.drop(feed)
-            feeds = list(self._feeds.values())
-        # Before the look, so that what is appended after it counts as no loss.
-        quiet = [(feed, feed.highest()) for feed in feeds if not feed.is_active]
-        for feed in feeds:
-            if feed.is_active:
-                feed.note_restored()  # since more has come
-            feed.is_active = False
         try:
-            states = self.store.look([feed.run for feed, _ in quiet]) if quiet else ()
-            self._trouble_since = self.trouble = None
-            for (feed, highest), state in zip(quiet, states, strict=True):
-                self._judge(feed, highest, state)
-        except Exception as error:
+            with self._lock:
+                for feed in list(self._feeds.values()):
+                    if not feed.followers():
+                        self.drop(feed)
+                feeds = list(self._feeds.values())
+            # Before the look, so that what is appended after it counts as no loss.
+            quiet = [(feed, feed.highest()) for feed in feeds if not feed.is_active]
             for feed in feeds:
-                # Only looks in a row count, and only the time in which a writer can restore.
-                feed.looks = 0
-                feed.note_restored()
-            self._note_trouble(error)
+                if feed.is_active:
+                    feed.note_restored()  # since more has come
+                feed.is_active = False
+            try:
+                states = self.store.look([feed.run for feed, _ in quiet]) if quiet else ()
+            except Exception as error:
+                self._note_failed_look(feeds, error)
+                return
+            for feed in feeds:
+                feed.trouble_since = feed.trouble = None
+            for (feed, highest), state in zip(quiet, states, strict=True):
+                try:
+                    if isinstance(state, Exception):
+                        raise state
+                    self._judge(feed, highest, state)
+                except Exception as error:
+                    self._note_failed_look([feed], error)
         finally:
             self._is_sweeping = False
+
+    def _note_failed_look(self, feeds: Sequence[Feed], error: Exception) -> None:
+        for feed in feeds:
+            # Only looks in a row count, and only the time in which a writer can restore.
+            feed.looks = 0
+            feed.note_restored()
+        self._note_trouble(feeds, error)
 
     def _judge(self, feed: Feed, highest: Cursor, state: State) -> None:
         """Act on the state of a quiet feed's run.
@@ -561,13 +587,13 @@ class Process:
             self.store.close_if_dead(feed.run, state.end)
             self._catch_up_soon(feed)
 
-    def _note_trouble(self, error: Exception) -> None:
-        """Tell the followers, if the store has not answered for too long."""
+    def _note_trouble(self, feeds: Iterable[Feed], error: Exception) -> None:
+        """Tell the followers, if the store has not answered for their runs for too long."""
         now = time.monotonic()
-        since = self._trouble_since = self._trouble_since or now
-        if now - since > self.settings.timeout or not isinstance(error, StoreUnavailable):
-            self.trouble = error if isinstance(error, StoreUnavailable) else _broken(error)
-            for feed in list(self._feeds.values()):
+        for feed in feeds:
+            since = feed.trouble_since = feed.trouble_since or now
+            if now - since > self.settings.timeout or not isinstance(error, StoreUnavailable):
+                feed.trouble = error if isinstance(error, StoreUnavailable) else _broken(error)
                 feed.change()
 
 

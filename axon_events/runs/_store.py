@@ -159,8 +159,10 @@ class Store(Protocol):
         """
 
     @abstractmethod
-    def look(self, runs: Sequence[str]) -> Sequence[State]:
+    def look(self, runs: Sequence[str]) -> Sequence[State | Exception]:
         """Return the state of each of these runs. In any thread.
+
+        An exception in place of a state concerns that run alone; raised, it concerns all of them.
 
         Raises StoreUnavailable also if the store can be read but not written (a lock that another
         process holds, a read-only replica): a writer that cannot write either may well be alive.

@@ -14,6 +14,7 @@ import math
 import secrets
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
@@ -65,6 +66,7 @@ class RunWriter:
     ) -> None:
         self._process = process
         self._run = run
+        self.reference = weakref.ref(self)
         self._token = secrets.token_urlsafe(6)  # short: a store may keep it with each entry
         # Held to append, or to note what the store has answered; never for long.
         self._lock = threading.RLock()
@@ -249,7 +251,9 @@ class RunWriter:
             return self._last
 
     def _deadline(self, timeout: float | None) -> float:
-        seconds = self._process.settings.timeout if timeout is None else wait_seconds(timeout)
+        seconds = (
+            self._process.settings.timeout if timeout is None else wait_seconds(timeout, "timeout")
+        )
         return time.monotonic() + seconds
 
     def _has_stored(self, target: Cursor) -> bool:
@@ -263,7 +267,7 @@ class RunWriter:
 
     def _give_up(self) -> NoReturn:
         trouble = self._process.trouble_of_writes
-        why = "it did not answer in time" if trouble is None else str(trouble)
+        why = "the store did not answer in time" if trouble is None else str(trouble)
         raise StoreUnavailable(
             f"not all events of the run {_shown(self._run)} are stored yet: {why}"
         ) from trouble
@@ -358,11 +362,19 @@ class RunWriter:
         for index in reversed(range(len(entries))):
             # Entries of the writer before have this one's token if they were appended again.
             if entries[index].cursor == end.cursor:
-                return index + 1 if end.writer in (self._token, entries[index].writer) else None
+                entry = entries[index]
+                # An end without a token is a close; a store may also give an older entry none.
+                is_close = not end.writer and entry.text == CLOSED
+                is_own = end.writer in (self._token, entry.writer) and (end.writer or is_close)
+                return index + 1 if is_own else None
         # An old end of this writer, older than its copy: all of the copy is appended again, and the
         # limits evict what comes before it.
         is_old = end.writer == self._token and end.cursor < entries[0].cursor
         return 0 if is_old else None
+
+    def look_again(self) -> None:
+        """Have those that flush look again: the runs were closed."""
+        self._waiters.wake()
 
     def fail(self, error: Exception) -> None:
         with self._lock:

@@ -189,7 +189,7 @@ repeat
     end
     if not is_last then
         start = '(' .. entries[#entries][1]
-        count = math.min(math.ceil((limit - size) * (seen - 1) / size), 500)
+        count = math.min(math.ceil((limit - size) * (seen - 1) / size), 50)
     end
 until is_last
 return table.concat(lines, '\\n')
@@ -269,8 +269,8 @@ class RedisRuns(Runs):
       run, `axon:c:run-7` its channel.
     - `ttl`: for how many seconds, above 0, a run is kept after the last sign of its writer.
     - `lease`: for how many seconds, above 0, a writer may give no sign before its run is closed; at
-      most `ttl`. A writer gives one every third of that time, and at least every two seconds. The
-      server keeps both rounded up to two digits.
+      most half of `ttl`. A writer gives one every third of that time, and at least every two
+      seconds. The server keeps both rounded up to two digits.
     - `max_events`, `max_bytes`: how many entries of a run to keep, and how many bytes of their
       JSON, from 1; None for all. The newest always stays. They apply to the writers made here.
     - `timeout`: for how many seconds, above 0, `create`, `resume`, a read, `flush` and `close` wait
@@ -362,12 +362,11 @@ class _Store:
         id, token, oldest, *lines = reply.split("\n")
         return Page(_entries(lines), _cursor(oldest), End(_cursor(id), token))
 
-    def look(self, runs: Sequence[str]) -> Sequence[State]:
-        states: list[State] = []
-        for reply in self._all(_LOOK, runs):
-            id, token, age, lease = reply.split(" ")
-            states.append(State(End(_cursor(id), token), float(age) / 1000, float(lease) / 1000))
-        return states
+    def look(self, runs: Sequence[str]) -> Sequence[State | Exception]:
+        return [
+            reply if isinstance(reply, Exception) else _state(reply)
+            for reply in self._each(_LOOK, [(run, ()) for run in runs])
+        ]
 
     def close_if_dead(self, run: str, end: End) -> None:
         self._one(_END, run, CLOSED, self.channel(run), _id(end.cursor), end.writer)
@@ -643,6 +642,11 @@ def _told(lines: Sequence[str]) -> list[Entry]:
         _entry(id, before, "", text)
         for id, before, text in zip(lines[::3], lines[1::3], lines[2::3], strict=True)
     ]
+
+
+def _state(reply: str) -> State:
+    id, token, age, lease = reply.split(" ")
+    return State(End(_cursor(id), token), float(age) / 1000, float(lease) / 1000)
 
 
 def _end(reply: str) -> End | None:

@@ -84,7 +84,8 @@ class SqliteRuns(Runs):
       it.
     - `ttl`: for how many seconds, above 0, a run is kept after the last sign of its writer.
     - `lease`: for how many seconds, above 0, a writer may give no sign before its run is closed; at
-      most `ttl`. A writer gives one every third of that time, and at least every two seconds.
+      most half of `ttl`. A writer gives one every third of that time, and at least every two
+      seconds.
     - `max_events`, `max_bytes`: how many entries of a run to keep, and how many bytes of their
       JSON, from 1; None for all. The newest always stays. They apply to the writers made here.
     - `timeout`: for how many seconds, above 0, `create`, `resume`, a read, `flush` and `close` wait
@@ -526,15 +527,11 @@ def holds_runs(path: str | os.PathLike[str]) -> bool:
     """
     with _there(path) as connection:
         try:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            (tables,) = connection.execute(
-                "SELECT count(*) FROM sqlite_master WHERE name IN ('run', 'entry')"
-            ).fetchone()
+            return not _is_new(connection)
         except sqlite3.OperationalError:
             raise
-        except sqlite3.DatabaseError:  # it is no file of SQLite
+        except sqlite3.DatabaseError:  # it is no file of SQLite, or one of something else
             return False
-    return (version, tables) == (_VERSION, 2)
 
 
 def silent_for(path: str | os.PathLike[str], run: str) -> float | None:
@@ -552,9 +549,9 @@ def _is_new(connection: sqlite3.Connection) -> bool:
     """Return whether a file has no tables yet; refuse one that has other tables than ours."""
     connection.execute("BEGIN")  # both are read as they are at one time
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     connection.execute("COMMIT")
-    if version == _VERSION:
+    if version == _VERSION and {("run",), ("entry",)} <= {*tables}:
         return False
     if version or tables:
         raise sqlite3.DatabaseError(
