@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""`make bench-runs`: runs in a store, beside the least that the store asks for; for Linux.
+"""`make bench-runs`: measures runs in a store, beside the least that the store costs; for Linux.
 
 This process writes. Followers are in another one (see `runs_apps`), all in one loop of asyncio, and
 Redis in a third one. Floor and package take turns, and the medians of the rounds count: of the
@@ -34,7 +34,7 @@ from .runs_apps import CLIENT_NAME, run_name
 RUNS = 200
 EVENTS_PER_SECOND = 5  # of each run
 SECONDS = 6
-WARM_EVENTS = 6  # of each run, which are not timed
+WARM_EVENTS = 6  # of each run, not timed
 DELIVERY_ROUNDS = 5
 APPEND_ROUNDS = 25
 
@@ -45,8 +45,8 @@ Figures = Mapping[str, float]
 class Row(NamedTuple):
     """A figure, how it is shown, and what is aimed at.
 
-    - `ratio`: what the package's figure to the floor's is to be.
-    - `most`: what the package's figure is to be at most, in the unit.
+    - `ratio`: the target for the package's figure divided by the floor's.
+    - `most`: the highest figure of the package that is aimed at, in the unit.
     - `least`: whether `ratio` is the least that is aimed at, or the most.
     """
 
@@ -75,7 +75,7 @@ def rounds(
 
 
 def show(title: str, rows: Sequence[Row], results: Mapping[str, list[Figures]]) -> None:
-    """Print a table of the package's figures beside the floor's, if there is one, which is last."""
+    """Print a table of the package's figures; the floor, if any, is the last contestant."""
     ours, *floors = results
     lines = []
     for row in rows:
@@ -137,8 +137,8 @@ def deliver(
 ) -> Figures:
     """Append to runs, and return the figures of followers in another process.
 
-    - `appends`: that of each run, which has one event.
-    - `look`: gives more figures, when all follow.
+    - `appends`: the `append` of each run, which already has one event.
+    - `look`: returns more figures, when all follow.
     """
     events = 1 + EVENTS_PER_SECOND * SECONDS
     with _followers(name, address, followers, events) as process:
@@ -373,7 +373,7 @@ print((time.process_time() - processor) / (time.monotonic() - begun))
 
 
 def quiet(server: Server) -> None:
-    """Print what a process takes that follows a run in which nothing happens."""
+    """Print the processor time of a process that follows a run in which nothing happens."""
     client = server.client()
     client.flushall()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:

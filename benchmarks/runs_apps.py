@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""The followers of `make bench-runs`: a process that follows runs in one loop of asyncio.
+"""Follows runs for `make bench-runs`, in a process of its own and one loop of asyncio.
 
 `python -m benchmarks.runs_apps NAME ADDRESS --runs N --followers N --events N --warm N` follows
 runs that have one event each. It prints a line when all followers have begun, and its figures as

@@ -27,16 +27,16 @@ __all__ = ["Cluster", "Server", "command"]
 _HOST: Final = "127.0.0.1"
 _SECONDS: Final = 30.0  # after which a server that is not ready has failed
 _SLOTS: Final = 16384
-_BUS: Final = 10000  # above a node's port is that of the cluster's bus
+_BUS: Final = 10000  # the port of the cluster's bus is this much above a node's port
 
 
 class Server:
-    """A server that runs from the construction on until `close`; also a context manager.
+    """A server that runs from its construction until `close`; also a context manager.
 
     - `folder`: an empty one, or that of a server before it.
     - `options`: more of the command line, as in `"--appendonly", "yes"`. By default nothing is
-      saved, but `--appendonly yes` or `--save "1 1"` does.
-    - `executable`: the program; another one is an older or a newer server.
+      saved; `--appendonly yes` or `--save "1 1"` changes that.
+    - `executable`: the program, to try an older or a newer server.
 
     `port`, `url`, `folder` and `process`, the running `subprocess.Popen`, are attributes.
     """
@@ -92,7 +92,7 @@ class Server:
     def restart(self, *options: str) -> None:
         """Start it again, after `kill` or `stop`, on the same port and with the same folder.
 
-        - `options`: further ones, from now on.
+        - `options`: further options, from now on.
         """
         self._options += options
         deadline = time.monotonic() + _SECONDS
@@ -176,7 +176,7 @@ class Cluster:
         return _redis().RedisCluster(host=_HOST, port=self.nodes[0].port, **options)
 
     def await_health(self) -> None:
-        """Wait until each node knows that all slots are served, by three nodes."""
+        """Wait until each node knows that three nodes serve all slots."""
         deadline = time.monotonic() + _SECONDS
         for node in self.nodes:
             while True:

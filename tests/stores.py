@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""What every store promises to the core, as tests; each store's file of tests runs them."""
+"""Tests of what every store promises to the core; the test file of each store runs them."""
 
 import unittest
 from abc import abstractmethod
@@ -38,7 +38,7 @@ class Promises(unittest.TestCase):
 
     @abstractmethod
     def let_pass(self, seconds: int) -> None:
-        """Have the writer of `run` be silent for so many seconds more."""
+        """Let the writer of `run` be silent for this many more seconds."""
 
     def test_an_append_only_after_the_end(self) -> None:
         store = self.store()

@@ -364,7 +364,7 @@ class Requests(unittest.TestCase):
                     answer = raw(running, request.encode())
                     self.assertEqual(statuses(answer), [404])
                     self.assertTrue(
-                        answer.endswith(b"\r\n\r\n404 Not Found: there are / and /events\n")
+                        answer.endswith(b"\r\n\r\n404 Not Found: the paths are / and /events\n")
                     )
 
     def test_a_query_may_have_the_id_that_no_header_has(self) -> None:

@@ -152,7 +152,7 @@ class Copy(unittest.TestCase):
                 self.write(RECORD, text.encode())
                 self.assertEqual(
                     edits(self.package),
-                    [(RECORD, "expected it as make vendor writes it, got it edited or cut")],
+                    [(RECORD, "expected the record as make vendor wrote it, got it edited or cut")],
                 )
         self.write(RECORD, TEXT.encode() + b"\xff")
         found = edits(self.package)

@@ -119,7 +119,7 @@ class Found(unittest.TestCase):
     def test_two_events_on_one_line(self) -> None:
         start = CONTENT.splitlines()[0]
         said = (
-            "not-json: expected one event a line, got two events on one line, or more: jq -c . FILE"
+            "not-json: expected one event a line, got two or more events on one line: jq -c . FILE"
             " writes each on a line of its own"
         )
         for end in (b"\n", b""):

@@ -176,7 +176,7 @@ class Refusing(unittest.TestCase):
             for arguments, said in (
                 ((), "one of the arguments FILE --store is required"),
                 ((path, "--store", path), "argument --store: not allowed with argument FILE"),
-                ((path,), f"{path} is a SQLite file: --store serves the runs of one"),
+                ((path,), f"{path} is a SQLite file: --store serves its runs"),
                 (
                     (f"{path}#team/7",),
                     f"{path}#team/7 is a run of a store: give --store {path}, and see"

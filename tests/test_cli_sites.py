@@ -85,7 +85,7 @@ class Paths(Case):
                     self.assertEqual([frame.id for frame in frames], [f"{name}:0.1", f"{name}:0.2"])
 
     def test_what_is_none_is_404_and_says_what_there_is(self) -> None:
-        said = b"404 Not Found: there are /, /runs/NAME and /runs/NAME/events\n"
+        said = b"404 Not Found: the paths are /, /runs/NAME and /runs/NAME/events\n"
         with self.serving() as running:
             for path in (
                 "/events",

@@ -236,7 +236,7 @@ class Recorded(Temporary):
         path.write_text(path.read_text("utf-8").replace("1.2.3", "1.2.4"), "utf-8")
         run = Run("verify")
         self.assertEqual((run.status, run.err), (1, ""))
-        line = f"{RECORD}: expected it as make vendor writes it, got it edited or cut"
+        line = f"{RECORD}: expected the record as make vendor wrote it, got it edited or cut"
         self.assertEqual(run.out.splitlines()[0], line)
         self.assertTrue(run.out.endswith("; it was edited: 1 file\n"), run.out)
 

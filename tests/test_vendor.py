@@ -414,7 +414,7 @@ class Copying(Folder):
         self.assert_vendors()
         (self.dest / RECORD).write_bytes(b"")
         self.assert_refused(
-            [f"{RECORD}: expected it as make vendor writes it, got it edited or cut"]
+            [f"{RECORD}: expected the record as make vendor wrote it, got it edited or cut"]
         )
 
     def test_a_copy_that_was_deleted_is_made_again(self) -> None:

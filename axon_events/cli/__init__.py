@@ -2,9 +2,9 @@
 # Copyright (c) 2026 the axon_events authors
 """The command line, `python -m axon_events`: one module for each command.
 
-A command is a generator. It prints what it finds and yields the exit status of each finding
-(0 good, 1 a fault in the input), so a pipe that its reader closes ends the command with the status
-so far. The exit status is the worst of them.
+A command is a generator: it prints its findings, and yields the status of each (0 good, 1 a fault
+in the input). The exit status is the worst of them. If the reader of a pipe closes it, the command
+ends with the worst status so far.
 """
 
 import argparse
@@ -37,18 +37,18 @@ def script() -> int:
 def main(argv: Sequence[str] | None = None, *, program: str | None = None) -> int:
     """Run the command line with these arguments (default: the process's own).
 
-    `program` is what it is called by (default: `python -m` and the name of the package).
+    `program` is its name in messages (default: `python -m` and the name of the package).
     Returns the exit status: 0 good, 1 a fault in the input, 2 an unreadable file or a command that
     this copy lacks, 130 after Ctrl-C. Raises SystemExit with 2 for wrong usage.
     """
     if argv is None:
         argv = sys.argv[1:]
-    # A process may be started with its streams closed; then there is nobody to tell.
+    # A process may be started with its streams closed; then its output is lost.
     if sys.stdout is None:
         sys.stdout = _Nowhere()
     if sys.stderr is None:
         sys.stderr = _Nowhere()
-    # Whatever name the folder was copied under is the name to call it by.
+    # The folder may have been copied under another name.
     package = __name__.rpartition(".")[0]
     parser = argparse.ArgumentParser(
         prog=program or f"python -m {package}",
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None, *, program: str | None = None) -> in
     arguments = parser.parse_args(argv)
 
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Each line as it comes, also into a pipe, and whatever the terminal's encoding is.
+        # Write each line at once, into a pipe too, and in any encoding of the terminal.
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     status = 0
     try:
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None, *, program: str | None = None) -> in
 
         if error.filename is None:
             _discard_output()
-        # Whatever else fails is named where it is opened or read.
+        # Any other file is named where it is opened or read.
         what = "standard output" if error.filename is None else str(error.filename)
         print(f"{parser.prog}: {escaped(what)}: {error.strerror}", file=sys.stderr)
         return 2
@@ -96,14 +96,14 @@ def main(argv: Sequence[str] | None = None, *, program: str | None = None) -> in
 
 
 class _Nowhere(io.TextIOBase):
-    """A stream that takes all and keeps nothing."""
+    """A stream that discards what is written to it."""
 
     def write(self, text: str) -> int:
         return len(text)
 
 
 def _discard_output() -> None:
-    """Send nowhere what stdout could not take: the interpreter tries once more when it exits."""
+    """Discard what stdout could not take: the interpreter tries to write it again at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

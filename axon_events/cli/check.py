@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""`check`: whether recorded flows keep the order that their events must have."""
+"""`check`: checks the order of the events in recorded flows."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ from .text import count, escaped
 
 __all__ = ["add_arguments"]
 
-# So many events after the terminator are named, and the others are counted.
+# How many events after the terminator are named; the others are only counted.
 _MOST_LATE = 3
 _RULES = ", ".join(rule.value for rule in Rule)
 
@@ -26,9 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Check that the events of each flow, recorded as JSON Lines or as Server-Sent"
         " Events, come in the order that they must have. Each violation is a line FILE:LINE: RULE:"
-        " what is wrong; a line or frame that is no event is reported likewise and skipped. LINE is"
-        " the first line of a frame, or in a run of a store the number of the event. The outcome"
-        " of the flow comes last."
+        " what is wrong. A line or frame that is no event is reported in the same way and skipped."
+        " For a frame, LINE is its first line; for a run of a store, it is the number of the event."
+        " The outcome of the flow comes last."
     )
     parser.epilog = (
         "Exit status: 0 all is well; 1 violations, or lines that are no events; 2 a file"
@@ -57,12 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--match-output",
         action="store_true",
-        help="compare the tokens of each step with its full_output as well (output-mismatch)",
+        help="also compare the tokens of each step with its full_output (output-mismatch)",
     )
     parser.add_argument(
         "--many",
         action="store_true",
-        help="each flow_start begins another flow; its outcome tells the line where it begins",
+        help="each flow_start begins another flow; its outcome names the line where it begins",
     )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print one JSON object, for machines")
@@ -119,7 +119,7 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
 
 
 def _findings(lines: Recording, arguments: argparse.Namespace) -> Iterator[_Finding]:
-    """Yield what there is to report of a file, line by line."""
+    """Yield the findings of a file, line by line."""
     for note in lines.notes:
         values = {"file": lines.name, "message": note}
         yield _Finding(0, f"{lines.shown_name}: {note}", "notes", values)
@@ -158,7 +158,7 @@ class _Flow:
         self._undecodable = 0
 
     def take(self, found: Event | DecodeError, line: int) -> Iterator[_Finding]:
-        """Take what a line holds, and yield what is wrong with it."""
+        """Take what a line holds, and yield its faults."""
         if isinstance(found, DecodeError):
             self._undecodable += 1
             place = found.lineno or line
@@ -170,9 +170,9 @@ class _Flow:
         yield from self._faults(self._checker.feed(found), line)
 
     def end(self, line: int, more: int = 0) -> Iterator[_Finding]:
-        """Take the end of the flow after that line, and yield what is missing, and the outcome.
+        """End the flow after a line; yield what is missing, and the outcome.
 
-        - `more`: how many undecodable lines there are besides those taken.
+        - `more`: how many undecodable lines there are besides those that `take` got.
         """
         self._undecodable += more
         if self._late > _MOST_LATE:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""Holds this very copy of the package against the corpus, as far as its modules go."""
+"""Checks this copy of the package against the corpus, as far as it has the modules."""
 
 import errno
 import importlib
@@ -33,14 +33,14 @@ __all__ = ["Checked", "checks"]
 
 # The format of the corpus files that this copy reads.
 FORMAT = 1
-# So many bytes are shown before the first one that differs, and from it on.
+# How many bytes are shown before the first one that differs, and from it on.
 _BEFORE = 24
 _FROM = 40
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A file of the corpus, or a list in it, and what came of checking it."""
+    """A file of the corpus, or a list in it, and the result of checking it."""
 
     file: str
     what: str = ""  # what it has: entries, cases, events; the name of the list in the file
@@ -55,7 +55,7 @@ class Checked:
 
 
 def checks(corpus: "Traversable") -> Iterator[Checked]:
-    """Yield what came of each file; raise OSError for one that cannot be read.
+    """Yield the result of each file; raise OSError for one that cannot be read.
 
     A file that needs a module which this copy lacks, or which cannot be imported, is not read.
     """
@@ -90,7 +90,7 @@ def checks(corpus: "Traversable") -> Iterator[Checked]:
 def _read(file: "Traversable") -> bytes:
     try:
         return file.read_bytes()
-    except FileNotFoundError:  # which has no name if the file would be in a zip
+    except FileNotFoundError:  # in a zip, it has no filename
         raise _missing(file) from None
 
 
@@ -109,7 +109,7 @@ def _is_importable(module: str) -> bool:
 def _optional(module: str) -> Any:
     """Import a module of the package that a copy may lack.
 
-    By its name, since `make vendor` copies whatever an import statement needs.
+    By its name: `make vendor` would copy a module that an import statement names.
     """
     return importlib.import_module(f"..{module}", __package__)
 
@@ -158,7 +158,7 @@ def _differences(
 
 
 def _catalog_differences(entries: list[Any]) -> Iterator[tuple[str, str]]:
-    """Yield each variant that the catalog has otherwise than the corpus, or one of them lacks."""
+    """Yield each variant that differs between the catalog and the corpus, or that one lacks."""
     in_corpus = {
         entry["variant"]: list(entry["expected_json"])
         for entry in entries
@@ -182,7 +182,7 @@ def _shown_fields(fields: list[str] | None) -> str:
 
 
 def _entry_differences(entry: dict[str, Any]) -> Iterator[str]:
-    """Yield how what is written and read differs from an entry of corpus.json."""
+    """Yield the differences of what is written and read from an entry of corpus.json."""
     wire, expected = entry.get("wire"), entry.get("expected_json")
     if not isinstance(wire, str) or not isinstance(expected, dict):
         yield "expected an object with variant, expected_json and wire"
@@ -209,9 +209,9 @@ def _entry_differences(entry: dict[str, Any]) -> Iterator[str]:
 
 
 def _decode_differences(case: dict[str, Any]) -> Iterator[str]:
-    """Yield how a decision differs from a case of decode.json.
+    """Yield the differences of a decision from a case of decode.json.
 
-    Where the case has a `reason`, it is refused for that; of the declared exceptions too.
+    A case with a `reason` must be refused for that reason, even if it is a declared exception.
     """
     documents = _documents(case)
     if not documents:
@@ -231,7 +231,7 @@ def _decode_differences(case: dict[str, Any]) -> Iterator[str]:
 
 
 def _case_faults(case: dict[str, Any]) -> Iterator[str]:
-    """Yield what a case of decode.json contradicts itself in."""
+    """Yield the contradictions in a case of decode.json."""
     verdict = case.get("verdict")
     if verdict not in ("accept", "reject"):
         yield "expected a verdict, accept or reject"
@@ -257,7 +257,7 @@ def _shown_decision(case: dict[str, Any]) -> str:
 
 
 def _stream_differences(case: dict[str, Any]) -> Iterator[str]:
-    """Yield how the judgement on a stream differs from a case of streams.json."""
+    """Yield the differences of the judgement on a stream from a case of streams.json."""
     order = _optional("order")
     try:
         options = dict(case["options"])
@@ -278,7 +278,7 @@ def _stream_differences(case: dict[str, Any]) -> Iterator[str]:
 
 
 def _received_differences(case: dict[str, Any]) -> Iterator[str]:
-    """Yield how what is read differs from a case of sse.json's `decode`, whole and in bytes."""
+    """Yield the differences from a `decode` case of sse.json, read whole and byte by byte."""
     sse = _optional("sse")
     try:
         stream = bytes.fromhex(case["input_hex"])
@@ -299,7 +299,7 @@ def _received_differences(case: dict[str, Any]) -> Iterator[str]:
 
 
 def _sent_differences(case: dict[str, Any]) -> Iterator[str]:
-    """Yield how what is written differs from a case of sse.json's `encode`."""
+    """Yield the differences of what is written from an `encode` case of sse.json."""
     sse = _optional("sse")
     try:
         encoder = sse.Encoder(case["stream_id"])
@@ -312,8 +312,8 @@ def _sent_differences(case: dict[str, Any]) -> Iterator[str]:
         yield f"written, {_difference(expected, written)}"
 
 
-# Each file, the module that it needs besides the codec, and for each list in it what tells how a
-# case of that list differs.
+# Each file, the module that it needs besides the codec, and for each list in it the function that
+# yields the differences of a case.
 _FILES: list[tuple[str, str | None, dict[str, Callable[[dict[str, Any]], Iterator[str]]]]] = [
     ("corpus.json", None, {"entries": _entry_differences}),
     ("decode.json", None, {"cases": _decode_differences}),
@@ -323,7 +323,7 @@ _FILES: list[tuple[str, str | None, dict[str, Callable[[dict[str, Any]], Iterato
 
 
 def _recording_differences(lines: list[bytes]) -> Iterator[tuple[str, str]]:
-    """Yield how recorded lines, read and written again, differ from themselves."""
+    """Read recorded lines, write them again, and yield the differences."""
     for lineno, line in enumerate(lines, 1):
         try:
             written = to_json(from_json(line)) + "\n"

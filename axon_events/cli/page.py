@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""The page that shows a run, live or with its events in it, and the one that lists runs."""
+"""Makes the page that shows a run, live or with its events in it, and the list of runs."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ from .text import date
 
 __all__ = ["overview", "policy", "self_contained", "source"]
 
-# Where the policy of a self-contained page goes, and its events: before the script reads them.
+# Where a self-contained page gets its policy, and its events, before the script that reads them.
 _HEAD = '<meta charset="utf-8">\n'
 _SCRIPT = "<script>\n"
 _TITLE = "axon_events"
@@ -40,7 +40,7 @@ def source() -> str:
 
 
 def policy(page: str) -> str:
-    """Return the Content-Security-Policy that allows the page its own script and style alone."""
+    """Return the Content-Security-Policy that allows only the page's own script and style."""
     directives = ["default-src 'none'", "img-src data:", "base-uri 'none'", "form-action 'none'"]
     for tag in ("script", "style"):
         content = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
@@ -51,12 +51,12 @@ def policy(page: str) -> str:
 def self_contained(
     events: Iterable[Event], *, notes: Iterable[str] = (), is_open: bool = False
 ) -> str:
-    """Return the page with these events in it, which needs no server and asks for nothing.
+    """Return the page with these events in it; it needs no server and loads nothing.
 
-    - `notes`: what it says of the recording, a line each.
+    - `notes`: what the page says about the recording, one line each.
     - `is_open`: whether the run may go on after these events.
 
-    Whatever the events say, it is data: no browser runs it or takes it for markup.
+    The texts of the events stay data: no browser runs them or takes them for markup.
     """
     events = list(events)
     title = next((escape(e.flow_name) for e in events if isinstance(e, FlowStart)), _TITLE)
@@ -105,7 +105,7 @@ _NONE = '<p class="note">The store has no runs.</p>'
 
 
 def _lane(info: RunInfo) -> str:
-    """Return what the list has of a run."""
+    """Return the item of a run in the list."""
     sign, colour, state = _ENDS.get(info.kind, _CUT) if info.ended else _OPEN
     # Relative, for a proxy that serves this below a path of its own.
     link = f'<a href="runs/{quote(info.name, safe="")}">{escape(info.name)}</a>'
@@ -119,5 +119,5 @@ def _lane(info: RunInfo) -> str:
 
 
 def _hash(content: str) -> str:
-    """Return what allows a script or a style of that content in a Content-Security-Policy."""
+    """Return what allows a script or style of this content in a Content-Security-Policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"

@@ -22,13 +22,13 @@ from .sites import Site
 
 __all__ = ["Server", "host_name"]
 
-# A request whose next bytes do not come for so long is given up, and a client that takes none.
+# How long to wait for the next bytes of a request, or for a client to take bytes of an answer.
 IDLE_SECONDS = 30.0
-# Of a frame is written so much at once, since that time is for the whole of a write: a slow client
-# would never get a large frame otherwise.
+# How much of a frame to write at once. That time is for the whole of a write: with a large frame in
+# one write, a slow client would never get it.
 WRITE_BYTES = 65536
-# For so long is read on what a client still sends after its answer: to close a connection with
-# bytes unread resets it, and can lose the answer on its way.
+# How long to read what a client still sends after its answer: closing a connection with unread
+# bytes resets it, and the answer may be lost on its way.
 LINGER_SECONDS = 2.0
 # After how many milliseconds an EventSource connects again.
 RETRY_MS = 500
@@ -41,12 +41,12 @@ class Server(socketserver.ThreadingTCPServer):
     - `host`: a name or an address; `port`: 0 to 65535, 0 for any that is free.
     - `site`: what it serves; closed with the server.
     - `drop_after`: after how many events each connection is closed, from 1; None for never.
-    - `allow_hosts`: what else a Host may say, each as `host_name` gives it.
+    - `allow_hosts`: further names that a Host may have, each as `host_name` gives it.
 
-    `url` is that of the page at `/`. Raises OSError if it cannot be bound.
+    `url` is the URL of the page at `/`. Raises OSError if the address cannot be bound.
     """
 
-    # Not http.server's own, which asks the network for the host's full name before it starts.
+    # Not an `HTTPServer`, which asks the network for the host's full name before it starts.
     allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 64
@@ -64,13 +64,13 @@ class Server(socketserver.ThreadingTCPServer):
         self.drop_after = drop_after
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except UnicodeError:  # a name that is none
-            raise OSError(errno.EINVAL, "no name of a host") from None
+        except UnicodeError:  # not a valid name
+            raise OSError(errno.EINVAL, "not a host name") from None
         address: Any  # of two parts or four
         self.address_family, _, _, _, address = found[0]
         super().__init__(address, _Connection)
         bound = _address(self.socket)
-        # What a Host may say, and also the address that the client has connected to.
+        # The names a Host may have, besides the address that the client has connected to.
         self.names = {"localhost", "127.0.0.1", "::1", _folded(host), str(bound), *allow_hosts}
         name = host
         if bound.is_unspecified:  # all addresses: this machine finds it here
@@ -93,18 +93,18 @@ class Server(socketserver.ThreadingTCPServer):
         self.close_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that went away, or that takes nothing.
+        # An OSError is a client that went away, or that takes nothing.
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
 
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/?#@\[\]]+))(?::[0-9]*)?")
-# A target with a host: that, and the path.
+# A request target with a host: the host, and the path.
 _ABSOLUTE = re.compile(r"http://([^/?]*)([^?]*).*", re.IGNORECASE)
 
 
 def host_name(host: str) -> str | None:
-    """Return the name or the address in what a Host says, in one spelling; None if it is bad."""
+    """Return the name or address in the value of a Host, in one spelling; None if it is bad."""
     match = _HOST.fullmatch(host)
     if match is None:
         return None
@@ -131,7 +131,7 @@ class _Connection(http.server.BaseHTTPRequestHandler):
 
     server: Server  # pyright: ignore[reportIncompatibleVariableOverride]  # no other makes one
     protocol_version = "HTTP/1.1"
-    default_request_version = "HTTP/1.0"  # an answer to a request that is none has a head as well
+    default_request_version = "HTTP/1.0"  # an answer to a malformed request has a head too
     timeout = IDLE_SECONDS
     disable_nagle_algorithm = True  # each token leaves as it comes
 
@@ -139,7 +139,7 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         return f"axon_events/{__version__}"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing: what a terminal shows is for who has started the server."""
+        """Log nothing: the terminal is for the messages of `serve`."""
 
     def _answer_request(self) -> None:
         # As it was sent: http.server makes one slash of several.
@@ -147,13 +147,13 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         absolute = _ABSOLUTE.fullmatch(target)
         path = (absolute[2] or "/") if absolute else target.partition("?")[0]
         if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
-            self.close_connection = True  # a body is not read, and is no next request
+            self.close_connection = True  # a body is not read, and is not the next request
         if not self._has_own_host(absolute and absolute[1]):
             return
         site = self.server.site
         html, run = site.page(path), site.run(path)
         if html is None and run is None:
-            self.send_error(404, explain=f"there are {site.paths}")
+            self.send_error(404, explain=f"the paths are {site.paths}")
         elif self.command not in ("GET", "HEAD"):
             self.send_error(405, explain=f"{path} takes GET and HEAD")
         elif html is not None:
@@ -170,12 +170,12 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         return [value.strip(" \t") for value in self.headers.get_all(name, [])]
 
     def _has_own_host(self, authority: str | None) -> bool:
-        """Return whether the request names this server as its host, else answer it.
+        """Return whether the request names this server as its host; if not, answer with an error.
 
-        - `authority`: what the target has of it; counts in place of the header (RFC 9112, 3.2.2).
+        - `authority`: the host in the target; it counts in place of the header (RFC 9112, 3.2.2).
 
-        A page elsewhere can rebind its own name to this address, and read what it says; but the
-        name in the request is then still its own.
+        A page of another site can point its own name at this address, to read what is served here.
+        But its requests still have that name as their host.
         """
         hosts = self._header("Host")
         if not hosts and self.request_version == "HTTP/1.0":
@@ -225,8 +225,8 @@ class _Connection(http.server.BaseHTTPRequestHandler):
         )
         drop_after = None
         if answer.status == 200:
-            # Its length is not known, and not every proxy takes it in chunks: the end of the
-            # connection is its end.
+            # Its length is not known, and not every proxy takes chunks: so the body ends with the
+            # connection.
             self.close_connection = True
             drop_after = self.server.drop_after
         self._send_head(answer.status, {**answer.headers, **_HEADERS})
@@ -236,7 +236,7 @@ class _Connection(http.server.BaseHTTPRequestHandler):
                     self.wfile.write(piece[start : start + WRITE_BYTES])
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer with an error as plain text; http.server calls this as well."""
+        """Answer with an error as plain text; http.server calls this too."""
         status = HTTPStatus(code)
         text = f"{code} {status.phrase}: {explain or message or status.description}\n"
         headers = {"Allow": "GET, HEAD"} if code == 405 else {}
@@ -268,13 +268,13 @@ _HEADERS = {
 
 
 def _cut(frames: Iterable[bytes], drop_after: int | None) -> Iterator[bytes]:
-    """Yield frames up to that many events."""
+    """Yield the frames of the first `drop_after` events; all frames if that is None."""
     if drop_after is None:
         yield from frames
         return
     for piece in frames:
         for frame in piece.split(b"\n\n")[:-1]:
             yield frame + b"\n\n"
-            drop_after -= frame.startswith(b"id:")  # which a comment has not
+            drop_after -= frame.startswith(b"id:")  # a comment has no id
             if drop_after == 0:
                 return

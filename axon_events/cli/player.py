@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""Plays a recorded run: each event at the time at which it came, once or in rounds."""
+"""Plays a recorded run, once or in rounds: each event comes at its recorded time."""
 
 import math
 import re
@@ -16,25 +16,26 @@ from ..sse import Encoder
 
 __all__ = ["Player"]
 
-# At the end of a round an EventSource connects again after so many milliseconds, so that people can
-# look at what came of it.
+# After a round, an EventSource waits so many milliseconds before it connects again, so that people
+# can look at the result.
 _ROUND_RETRY = Encoder().retry(2000)
 
 
 class Player:
-    """Plays a recorded run to whoever asks: once, or in rounds.
+    """Plays a recorded run to any number of clients, once or in rounds.
 
     - `events`: the run, one event or more; a terminator only at the end.
-    - `speed`: how many times as quick as recorded, above 0; or 0 for all at once.
-    - `is_loop`: whether another round follows.
-    - `max_gap`: how many seconds of the recording may pass between two events, from 0; what is
-      above that is left out. None for no limit.
+    - `speed`: how many times as fast as recorded, above 0; or 0 for all at once.
+    - `is_loop`: whether another round follows each.
+    - `max_gap`: how many seconds of the recording may pass between two events, from 0;
+      longer waits are shortened to that. None for no limit.
 
-    A round begins with the first client that asks for it, and has one clock for all of them. In a
-    loop each is a run of its own, with its own stream id. The last two are kept, so that a client
-    that was cut off in the middle of one can see its end.
+    A round begins with the first client that asks for it, and has one clock for all clients. In a
+    loop each round is a run of its own, with its own stream id. The last two rounds are kept, so
+    that a client that was cut off in the middle of one can see its end.
 
-    `seconds` is how long a round takes. A clock that was set back during the recording costs none.
+    `seconds` is how long a round takes. Where the clock of the recording was set back, the next
+    event follows at once.
     """
 
     def __init__(
@@ -78,13 +79,13 @@ class Player:
     ) -> "_Frames":
         """Return an iterator over the frames after an id, as they come, up to its round's end.
 
-        - `id`: what the client sent as `Last-Event-ID`; None or empty for the current round as a
-          whole.
+        - `id`: what the client sent as `Last-Event-ID`; None or empty for the whole of the current
+          round.
         - `keep_alive`, `wait`: as of `ReplayLog.follow`.
 
-        Who has seen the end gets nothing, and `has_all` is true; in a loop he gets the next round.
-        Nothing begins before the first item is asked for. Raises CursorExpired for an id of a round
-        that is no longer kept, CursorUnknown for one that was never given.
+        A client that has seen the end gets nothing, and `has_all` is true; in a loop it gets the
+        next round. A round begins only when the first item is asked for. Raises CursorExpired for
+        an id of a round that is no longer kept, CursorUnknown for one that was never given.
         """
         id = id or ""
         name, _, cursor = id.rpartition(":")
@@ -106,7 +107,7 @@ class Player:
                 f" round {oldest.number}",
                 f"{first}:0.1",
             )
-        # The current one has the empty id, and refuses any other.
+        # The current round takes the empty id, and refuses an id that is not its own.
         round = oldest if number == oldest.number else current
         frames = round.log.follow(id, keep_alive=keep_alive, wait=wait)
         if not frames.has_all:
@@ -131,7 +132,7 @@ class Player:
         yield from self._played(current, current.log.follow(keep_alive=keep_alive))
 
     def close(self) -> None:
-        """Stop playing: all frames that were promised end where they are."""
+        """Stop playing: each iterator ends where it is."""
         self._stop.set()
         self._rounds[-1].join()
 
@@ -140,7 +141,7 @@ class _Round:
     """The run played once.
 
     - `number`: from 1; `log`: what it is played into.
-    - `play`: plays it into a log, and closes that.
+    - `play`: plays it into a log, and closes the log.
     """
 
     def __init__(self, number: int, log: ReplayLog, play: Callable[[ReplayLog], None]) -> None:
@@ -150,7 +151,7 @@ class _Round:
         self._lock = threading.Lock()  # since a thread can be started once only
 
     def begin(self) -> None:
-        """Play it, from the first call on."""
+        """Start to play it, if it has not begun yet."""
         with self._lock:
             if self._thread.ident is None:
                 self._thread.start()
@@ -164,7 +165,7 @@ class _Round:
 
 
 class _Frames(Iterator[bytes]):
-    """What `follow` returns: `has_all` is whether the run has ended and nothing comes."""
+    """What `follow` returns; `has_all` says that the run has ended and nothing comes."""
 
     def __init__(self, frames: Iterator[bytes], *, has_all: bool = False) -> None:
         self._frames = frames

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 PACKAGE = "axon_events"
-# What is copied.
+# The folders that are copied.
 FOLDERS = (PACKAGE, "corpus")
 RECORD = f"{PACKAGE}.sha256"
 
@@ -99,12 +99,12 @@ class Record:
         record = cls(version, command, {path: digest for digest, _, path in pairs})
         # Its own digest is among the lines, so an edit of any other line shows.
         if str(record).splitlines() != lines:
-            raise ValueError("expected it as make vendor writes it, got it edited or cut")
+            raise ValueError("expected the record as make vendor wrote it, got it edited or cut")
         return record
 
 
 class Finding(NamedTuple):
-    """What is wrong with a file; as text, a line that is harmless to a terminal."""
+    """What is wrong with a file. As text, it is one line without control characters."""
 
     file: str
     what: str
@@ -142,7 +142,7 @@ def edits(package: Path) -> list[Finding] | None:
 
 
 def judgement(edits: Sequence[Finding]) -> str:
-    """Return in words whether a copy with these edits is what was vendored."""
+    """Return in words whether a copy with these edits is as it was vendored."""
     if not edits:
         return "is as it was vendored"
     judgement = f"was edited: {len(edits)} file{'s' * (len(edits) != 1)}"
@@ -153,7 +153,7 @@ def judgement(edits: Sequence[Finding]) -> str:
 
 
 def main(package: Path) -> int:
-    """Print each edit of a copy; return 0 if there is none, 1 if there are, 2 if nobody can tell.
+    """Print each edit of a copy; return 0 for none, 1 for some, 2 if that is unknown.
 
     `package` is the copied folder.
     """

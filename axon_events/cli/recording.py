@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""Reads a recorded flow as it comes, with progress on stderr while it takes long."""
+"""Reads a recorded flow as it comes, and shows progress on stderr if that takes long."""
 
 import errno
 import os
@@ -23,10 +23,10 @@ from .wrapping import advice, wrapping_of
 
 __all__ = ["Lines", "Recording", "is_sqlite", "opened", "stored_run"]
 
-# After so many undecodable lines from the start, without an event, the others are counted alone.
+# How many undecodable lines are yielded before the first event; further ones are only counted.
 _MOST_FAULTS = 20
 _PROGRESS_SECONDS = 1.0
-# How much of a line is read at once: one without an end may be as long as the disk.
+# How much of a line is read at once: a line without an end may fill the disk.
 _PIECE_BYTES = 2**16
 _BOM = b"\xef\xbb\xbf"
 # What the first line that is not blank begins with, if the file has Server-Sent Events.
@@ -42,10 +42,10 @@ def opened(path: str, reader: str) -> "Recording":
       is a file of that name.
     - `reader`: the command that reads it, which an error may name.
 
-    Raises OSError, with a `filename`, for what cannot be read.
+    Raises OSError, with a `filename`, if it cannot be read.
     """
     if stored := stored_run(path):
-        from .store import StoredRun  # here, since most do without a store
+        from .store import StoredRun  # here, since most recordings need no store
 
         return StoredRun(*stored)
     if is_sqlite(path):
@@ -58,7 +58,7 @@ def opened(path: str, reader: str) -> "Recording":
 def stored_run(path: str) -> tuple[str, str] | None:
     """Return the file and the run of a path `FILE#NAME`; None if it is another path.
 
-    Raises OSError if there is neither a file of the whole path nor one that may be the store.
+    Raises OSError if there is neither a file of the whole path nor a file that may be the store.
     """
     if "#" not in path or os.path.exists(path):
         return None
@@ -86,8 +86,8 @@ class Recording(ABC):
     - `more`: how many undecodable lines `events` has not yielded, as there were too many.
     - `has_progress`: whether progress is shown.
     - `has_start`: whether it begins where the flow did.
-    - `is_open`: whether the flow may go on after what there is.
-    - `notes`: what to tell people of its beginning and its end before the events.
+    - `is_open`: whether more events may come after those that are there.
+    - `notes`: what to tell people about its beginning and its end, before the events.
     """
 
     def __init__(self, name: str) -> None:
@@ -121,10 +121,10 @@ class Recording(ABC):
 
     @abstractmethod
     def events(self) -> Iterator[Event | DecodeError]:
-        """Yield each event, and the error of each line or frame that is none."""
+        """Yield each event, and the error of each line or frame that is not an event."""
 
     def complaint(self, error: DecodeError) -> str:
-        """Return what `events` found to be no event, and where, as a line for people."""
+        """Return an error that `events` yielded as a line for people, with its place."""
         column = "" if error.colno is None else f" (column {error.colno})"
         return f"{self.shown_name}:{error.lineno}: {error.reason}: {error.message}{column}"
 
@@ -150,8 +150,8 @@ class Lines(Recording):
       yielded last, and at their end that of the last line.
     - `has_progress`: at first, whether stderr is a terminal.
 
-    The progress stands on stderr, renewed once a second; what is printed by `print` does not run
-    into it. An OSError of the file has its `filename`, which one of the output has not.
+    The progress is a line on stderr, renewed once a second; `print` keeps its own lines apart from
+    it. An OSError of the file has its `filename`; one of the output has none.
     """
 
     def __init__(self, path: str, reader: str) -> None:
@@ -187,10 +187,10 @@ class Lines(Recording):
         return False
 
     def events(self) -> Iterator[Event | DecodeError]:
-        """Yield each event of the file, and the error of each line or frame that is none.
+        """Yield each event of the file, and the error of each line or frame that is not an event.
 
-        The file has Server-Sent Events if its first line that is not blank begins like one, also
-        after a byte order mark of the file, else JSON Lines. The errors have the `lineno` of the
+        The file is read as Server-Sent Events if its first line that is not blank begins like one,
+        also after a byte order mark, and else as JSON Lines. The errors have the `lineno` of the
         file. If the file is something else with a recording inside, the last error says what it is
         and which command unwraps it.
         """
@@ -208,7 +208,7 @@ class Lines(Recording):
             yield found
 
     def _found(self) -> Iterator[Event | DecodeError]:
-        """Yield what the file holds, as `events` does, but every error."""
+        """Yield every event and every error of the file, as `events` does without its limit."""
         decoder = jsonl.Decoder()
         pieces = self._pieces()
         has_form = has_event = False
@@ -263,12 +263,12 @@ class Lines(Recording):
 
     def _of_frames(self, lines: Iterable[bytes]) -> Iterator[Event | DecodeError]:
         """Yield what the frames hold, with `lineno` at the first line of each."""
-        # As with JSON Lines, what has no end is not cut off, but kept until it ends.
+        # As with JSON Lines, a frame without an end is not cut off, but kept until it ends.
         decoder = Decoder(max_frame_bytes=sys.maxsize)
         frame = bytearray()
         first = self.lineno
         last = first - 1
-        # The lines of an event stream may end with CR as well, which Python's do not.
+        # A line of an event stream may also end with CR alone, unlike one of a Python file.
         for line in chain.from_iterable(line.splitlines(keepends=True) for line in lines):
             last += 1
             frame += line
@@ -317,17 +317,17 @@ class Lines(Recording):
 
 
 def _reworded(found: Event | DecodeError) -> Event | DecodeError:
-    """Return what was found, with advice for a command line where it was for a program."""
+    """Return what was found; advice for a program becomes advice for the command line."""
     if isinstance(found, DecodeError) and found.message == _DOUBLED:
         return found._changed(
-            message="expected one event a line, got two events on one line, or more:"
+            message="expected one event a line, got two or more events on one line:"
             " jq -c . FILE writes each on a line of its own"
         )
     return found
 
 
 def _whole(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield whole lines of lines in pieces."""
+    """Join the pieces of lines, and yield whole lines."""
     line: list[bytes] = []
     for piece in pieces:
         line.append(piece)

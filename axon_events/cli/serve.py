@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""`serve`: a recorded run, played, or the runs of a store, each with a page that shows it live."""
+"""`serve`: plays a recorded run, or serves the runs of a store; a page shows each run live."""
 
 import argparse
 import math
@@ -23,20 +23,20 @@ _SLOWEST = 0.001
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command and its arguments to argparse."""
     parser.description = (
-        "Play a recorded flow over HTTP, at the pace at which it was recorded: /events"
-        " is the run as Server-Sent Events, which go on after the Last-Event-ID that a client has"
-        " seen, and / is a page that shows it. The file is read as a whole first, also standard"
-        " input. The run begins with the first client, and has one clock for all. With --store"
-        " nothing is played: / lists the runs of a SQLite store, and each is live at /runs/NAME and"
-        " /runs/NAME/events, whoever writes it; NAME is percent-encoded, its slashes too. Ctrl-C"
-        " ends the server."
+        "Play a recorded flow over HTTP, at the pace at which it was recorded. / is a"
+        " page that shows the run. /events is the run as Server-Sent Events, and goes on after a"
+        " client's Last-Event-ID. The whole file is read first, also from standard input. The run"
+        " begins with the first client, and has one clock for all. With --store nothing is played:"
+        " / lists the runs of a SQLite store, and each is live at /runs/NAME and"
+        " /runs/NAME/events, whichever process writes it. NAME is percent-encoded, its slashes too."
+        " Ctrl-C ends the server."
     )
     parser.epilog = (
-        "Statuses of /events: 200 the run; 204 there is no more, for a client that has seen"
-        " all; 404 an id that this run has not given, or no such run, 410 frames, or a round, that"
-        " are no longer kept; 403 for a Host that is not this server. Exit status: 1 a line or"
-        " frame of the file is no event, there is none, or there are some after the flow's end; 2"
-        " the file cannot be read, or the address not be had; 130 after Ctrl-C."
+        "Statuses of /events: 200 the run; 204 nothing more, for a client that has seen all;"
+        " 403 a Host that is not this server; 404 no such run, or an id that it has not given; 410"
+        " frames, or a round, that are no longer kept. Exit status: 1 a line or frame of the file"
+        " is no event, or it has no events, or has some after the flow's end; 2 the file cannot be"
+        " read, or the address cannot be used; 130 after Ctrl-C."
     )
     served = parser.add_mutually_exclusive_group(required=True)
     served.add_argument(
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the recorded file of one flow; - for standard input",
     )
     served.add_argument(
-        "--store", metavar="FILE", help="a SQLite file of runs, which is there; the runs are live"
+        "--store", metavar="FILE", help="an existing SQLite file of runs, which are shown live"
     )
     parser.add_argument(
         "--host",
@@ -60,13 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--speed",
         metavar="TIMES",
         type=_speed,
-        help="how many times as quick as recorded (default: 1.0); 0 for all at once",
+        help="how many times as fast as recorded (default: 1.0); 0 for all at once",
     )
     parser.add_argument(
         "--max-gap",
         metavar="SECONDS",
         type=_max_gap,
-        help="shorten each wait of the recording to so many seconds, before --speed divides it",
+        help="shorten longer waits of the recording to this many seconds; --speed divides them",
     )
     parser.add_argument(
         "--loop",
@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--drop-after",
         metavar="N",
         type=_drop_after,
-        help="close each connection after so many events, to watch clients resume",
+        help="close each connection after this many events, to watch clients resume",
     )
     parser.add_argument(
         "--allow-host",
@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_allowed_host,
         action="append",
         default=[],
-        help="a name that a Host may say besides this server's own, such as that of a proxy in"
+        help="a name that a Host may have besides this server's own, such as that of a proxy in"
         " front; may be given again",
     )
     parser.set_defaults(run=_run, usage_error=parser.error)
@@ -116,7 +116,7 @@ def _max_gap(text: str) -> float:
 
 
 def _allowed_host(text: str) -> str:
-    # An IPv6 address has brackets in a Host alone.
+    # Only a Host has brackets around an IPv6 address.
     name = host_name(text) or host_name(f"[{text}]")
     if name is None:
         raise argparse.ArgumentTypeError(f"expected a name or an address, got {text!r:.60}")
@@ -149,7 +149,7 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
 def _play(arguments: argparse.Namespace) -> Iterator[int]:
     if is_sqlite(arguments.file):
         arguments.usage_error(
-            f"{escaped(arguments.file)} is a SQLite file: --store serves the runs of one"
+            f"{escaped(arguments.file)} is a SQLite file: --store serves its runs"
         )
     if stored := stored_run(arguments.file):
         file, run = stored

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""`show`: what happened in recorded flows: a line for each event, a picture, or a page.
+"""`show`: shows what happened in recorded flows, as lines, a picture or a page.
 
-On a pipe it prints events as they come and keeps none. On a terminal it draws, for each flow,
-what `FlowSummary` has of it; if the input is a pipe, events stand there as they come before that.
+On a pipe it prints a line for each event as it comes, and keeps none. On a terminal it draws the
+`FlowSummary` of each flow; if the input is a pipe, it first prints the events as they come.
 """
 
 import argparse
@@ -33,13 +33,13 @@ from .text import columns, count, date, escaped, fit, how_long, pad, wrap
 
 __all__ = ["add_arguments"]
 
-# Columns for a text in a line that no terminal limits.
+# The most columns of a text, in a line that no terminal limits.
 _LONGEST_TEXT = 200
-# A terminal that says it has fewer columns gets lines of so many.
+# A terminal that says it has fewer columns still gets lines of this many.
 _NARROWEST = 20
-# With less room for the bars, the figures of a step go below its bar.
+# If the bars have fewer columns than this, the figures of a step go below its bar.
 _SHORTEST_BAR = 12
-# Names are cut to a quarter of the width, but not to less.
+# Names are cut to a quarter of the width, but not to fewer columns than this.
 _SHORTEST_NAME = 14
 
 
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Show what happened in the flows that files have recorded, as JSON Lines or as"
         " Server-Sent Events, each from its flow_start: on a terminal, the steps of the flow as"
         " bars over its time, with their tokens and tool calls; elsewhere, a line for each event as"
-        " it comes. On a terminal, the events of a pipe stand there as they come, and then the"
+        " it comes. If a pipe is read, a terminal shows both: the events as they come, and then the"
         " bars. The outcome comes last. A line or frame that is no event is reported and skipped."
         " A run of a store is shown as it is now; one that has not ended is open."
     )
@@ -129,8 +129,8 @@ def _show(lines: Recording, with_text: bool) -> Iterator[int]:
 
 
 def _write_page(arguments: argparse.Namespace) -> Iterator[int]:
-    """Write the run as a page, and what is to be said of it to stderr."""
-    from .page import self_contained  # what it imports is for the page alone
+    """Write the run as a page, and notes about it to stderr."""
+    from .page import self_contained  # here, since only the page needs what it imports
 
     events: list[Event] = []
     undecodable = 0
@@ -169,7 +169,7 @@ def _write_page(arguments: argparse.Namespace) -> Iterator[int]:
             with open(arguments.html, "wb") as file:
                 file.write(page)
         except OSError as error:
-            error.filename = arguments.html  # which a full disk does not name
+            error.filename = arguments.html  # an error of a full disk has none
             raise
         print(f"{escaped(arguments.html)}: {count(len(events), 'event')} of {lines.shown_name}")
     elif hasattr(sys.stdout, "buffer"):
@@ -182,7 +182,7 @@ def _write_page(arguments: argparse.Namespace) -> Iterator[int]:
 def _end(
     flow: "_Flow", lines: Recording, prints_events: bool, is_terminal: bool, with_text: bool
 ) -> Iterator[int]:
-    """Print what comes at the end of a flow; yield 1 if that is missing."""
+    """Print what follows the events of a flow; yield 1 if the flow has no end."""
     if not flow.is_open:
         if flow.terminator is None:
             yield 1
@@ -205,10 +205,10 @@ def _width() -> int:
 
 @dataclass
 class _Flow:
-    """What has come of a flow so far; its `summary` is filled for a terminal only."""
+    """What is known of a flow so far; its `summary` is filled for a terminal only."""
 
     checker: StreamChecker = field(default_factory=StreamChecker)
-    violations: int = 0  # besides a missing end, which the outcome says
+    violations: int = 0  # without a missing end, which the outcome reports
     summary: FlowSummary = field(default_factory=FlowSummary)
     counts: Counter[str] = field(default_factory=Counter)
     undecodable: int = 0
@@ -379,7 +379,7 @@ def _steps(flow: _Flow, width: int, paint: _Paint, with_text: bool) -> Iterator[
     figures = [_figures(step, flow) for step in steps]
     name_width = min(max(map(columns, names)), max(width // 4, _SHORTEST_NAME))
     figure_widths = [max(map(len, cells)) for cells in zip(*figures, strict=True)]
-    # A mark, the name, the bar, the figures; a space between two of them, before figures two.
+    # A mark, the name and the bar, with a space between them; two spaces before each figure.
     bar_width = width - 3 - name_width - sum(2 + size for size in figure_widths)
     has_room = bar_width >= _SHORTEST_BAR
     if not has_room:
@@ -404,7 +404,7 @@ def _steps(flow: _Flow, width: int, paint: _Paint, with_text: bool) -> Iterator[
             yield paint(fit(called.rstrip(" "), width), _CYAN)
         if with_text and step.text:
             for line in step.text.rstrip().split("\n"):
-                # Tabs are told from other control characters, since code is full of them.
+                # Tabs become spaces, unlike other control characters: code is full of them.
                 for part in wrap(escaped(line.removesuffix("\r").expandtabs(4)), width - 4):
                     yield f"    {part}".rstrip(" ")
 
@@ -418,13 +418,13 @@ def _index(step: StepSummary) -> str:
 
 
 def _bar(step: StepSummary, flow: _Flow, width: int) -> tuple[str, str]:
-    """Return the bar of a step up to its first token, what comes before it included, and after."""
+    """Return a step's bar in two parts: blanks and the wait for its first token; the tokens."""
     if step.started_ms is None:
         return "", ""
     whole = max(flow.last_ms - flow.start_ms, 1)
 
     def column(ms: int) -> int:
-        """Return where a time stands; clocks that are set back do not lead out of the bar."""
+        """Return the column of a time; it is in the bar even if a clock was set back."""
         return min(max((ms - flow.start_ms) * width // whole, 0), width)
 
     start = min(column(step.started_ms), width - 1)
@@ -435,7 +435,7 @@ def _bar(step: StepSummary, flow: _Flow, width: int) -> tuple[str, str]:
 
 
 def _duration(step: StepSummary, flow: _Flow) -> int:
-    """Return the milliseconds from a step's start to its end, or else to the flow's.
+    """Return the milliseconds from a step's start to its end, or to the flow's if it has none.
 
     It is 0 for a step without a start.
     """

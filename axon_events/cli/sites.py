@@ -28,7 +28,7 @@ class Site(Protocol):
     wait: float
 
     def page(self, path: str) -> Callable[[], str] | None:
-        """Return what makes the page at a path, as it was sent; None if there is none."""
+        """Return what makes the page at a path (given as it was sent); None if there is none."""
 
     def run(self, path: str) -> "Player | Run | None":
         """Return the run whose stream is at a path; None if there is none."""
@@ -87,6 +87,6 @@ class Stored:
         return page.overview(self._name, self._runs.infos())
 
     def close(self) -> None:
-        # First, so that who comes meanwhile is told to come again.
+        # First, so that a client that comes meanwhile is told to come again.
         self._runs.disconnect()
         self._runs.close()

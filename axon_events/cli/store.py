@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""Reads a SQLite store of runs for a command, which makes no file and changes none.
+"""Reads runs from a SQLite store for a command; makes no file, and changes no run.
 
-Each OSError has a `filename`, as one of a file that cannot be read.
+Each OSError has a `filename`, like that of a file that cannot be read.
 """
 
 import errno
@@ -19,14 +19,14 @@ from .text import escaped, fit, how_long
 
 __all__ = ["StoredRun", "complaint", "open_store", "reading"]
 
-# So many runs are named to somebody who has to choose one, each in so many columns.
+# How many runs are named where the user has to choose one, and in how many columns each.
 _NAMED = 5
 _LONGEST_NAME = 60
 
 
 @contextmanager
 def reading(path: str) -> Iterator[None]:
-    """Raise OSError, which names the file, if its store does not answer."""
+    """Raise an OSError that names the file if its store does not answer."""
     try:
         yield
     except StoreUnavailable as error:
@@ -34,7 +34,7 @@ def reading(path: str) -> Iterator[None]:
 
 
 def open_store(path: str) -> SqliteRuns:
-    """Return the store of a file; raise OSError if that holds none."""
+    """Return the store in a file; raise OSError if the file holds none."""
     got = "no file"
     if os.path.isdir(path):
         got = "a folder"
@@ -47,7 +47,7 @@ def open_store(path: str) -> SqliteRuns:
 
 
 def complaint(path: str) -> OSError:
-    """Return what to say of a SQLite file that is given in place of a run of it."""
+    """Return the error for a SQLite file that is given without the name of a run."""
     with open_store(path) as runs, reading(path):
         return OSError(
             errno.EINVAL,
@@ -57,7 +57,7 @@ def complaint(path: str) -> OSError:
 
 
 def _names(infos: Iterable[RunInfo]) -> str:
-    """Return which runs there are, in words: the newest ones."""
+    """Return in words which runs there are; only the newest are named."""
     newest = sorted(infos, key=attrgetter("time_ms"), reverse=True)
     names = [fit(escaped(info.name), _LONGEST_NAME) for info in newest]
     if not names:
@@ -76,7 +76,7 @@ class StoredRun(Recording):
         super().__init__(f"{path}#{run}")
         with open_store(path) as runs, reading(path):
             silence = silent_for(path, run)
-            infos = list(runs.infos())  # before the events: what ends meanwhile has its end
+            infos = list(runs.infos())  # first: a run that ends meanwhile has its end
             try:
                 self._events = runs.run(run).events()
                 self.has_start = self._has_start(runs, run)

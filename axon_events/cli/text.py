@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""Text for people: how wide it stands on a terminal, made harmless, cut, padded and wrapped."""
+"""Text for people: measured in columns of a terminal, escaped, cut, padded and wrapped."""
 
 import unicodedata
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ __all__ = ["columns", "count", "date", "escaped", "fit", "how_long", "pad", "wra
 
 # Controls, format characters and marks take no column of their own.
 _NO_COLUMN = {"Cc", "Cf", "Me", "Mn"}
-# It makes a narrow character before it a wide emoji, on the terminals that know it.
+# It turns the narrow character before it into a wide emoji, on terminals that know it.
 _EMOJI_STYLE = "\ufe0f"
 
 
@@ -24,7 +24,7 @@ def _columns(char: str) -> int:
 
 
 def columns(text: str) -> int:
-    """Return the columns that text takes, which is free of control characters."""
+    """Return how many columns a text without control characters takes."""
     return len(text) if text.isascii() else sum(map(_columns, text))
 
 
@@ -94,7 +94,7 @@ def date(ms: int) -> str:
 
 
 def how_long(ms: int) -> str:
-    """Return milliseconds as people say it, rounded down."""
+    """Return a time in milliseconds as people write it, rounded down."""
     if ms < 1000:
         return f"{ms}ms"
     if ms < 60_000:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""`verify`: this very copy of the package against its record and the corpus.
+"""`verify`: checks this copy of the package against its record and the corpus.
 
-It imports the core and the record's reader alone before it has looked at the record, so that a
-missing or broken module is a line of the output and not a traceback.
+Before it has looked at the record, it imports only the core and the reader of the record. So a
+missing or broken module is a line of the output, and not a traceback.
 """
 
 import argparse
@@ -38,10 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command and its arguments to argparse."""
     parser.description = (
         "Compare each file with what make vendor copied, if it copied this package, and import"
-        " every module. Then hold the package against the corpus: write and read every entry,"
+        " every module. Then check the package against the corpus: write and read every entry,"
         " decide every case, judge every stream, read and write every frame, write every recorded"
-        " event again, and compare with what the corpus says. What a copy was made without is left"
-        " out, and named."
+        " event again, and compare with what the corpus says. Checks that need a module which this"
+        " copy was made without are left out, and named."
     )
     parser.epilog = (
         "Exit status: 0 no difference; 1 differences, edited files or broken modules; 2 the corpus"
@@ -61,10 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def default_corpus(package: Any) -> "Traversable":
-    """Return the corpus beside the package; else the one right here.
+    """Return the corpus beside the package, or else the one in the current directory.
 
     - `package`: the package's folder, as `importlib.resources` gives it: a `pathlib.Path`, or a
-      `zipfile.Path`. Beside that is in the zip and beside the zip.
+      `zipfile.Path`. For that, it is looked for in the zip and then beside the zip.
     """
     beside = [package.parent / "corpus"]
     if not isinstance(package, Path):
@@ -127,7 +127,7 @@ def _run(arguments: argparse.Namespace) -> Iterator[int]:
         }
         print(json.dumps(result, indent=2))
     if unreadable is not None:
-        if edits:  # which are why, if a folder of the corpus is gone
+        if edits:  # these are why, if a folder of the corpus is gone
             say(f"{record.PACKAGE} {record.judgement(edits)}")
         raise unreadable
     judgements = []
@@ -158,7 +158,7 @@ def _corpus(given: Path | None) -> "Traversable":
 
 
 def _checks() -> "Callable[[Traversable], Iterator[Checked]] | None":
-    """Return what holds this copy against a corpus; None if that cannot be imported."""
+    """Return the function that checks this copy against a corpus; None if it cannot be imported."""
     try:
         from .conformance import checks
     except Exception:  # whatever a broken module raises
@@ -169,14 +169,14 @@ def _checks() -> "Callable[[Traversable], Iterator[Checked]] | None":
 def _broken_modules(lacks: dict[str, str], *, has_edits: bool) -> Iterator[Finding]:
     """Import every module, and yield each file of the package in which that fails.
 
-    - `lacks`: takes each module that needs one which this Python lacks; that is no fault of it.
+    - `lacks`: takes each module that needs one which this Python lacks; that is no fault.
     - `has_edits`: whether the record has named the files that are missing.
     """
     told = set()
     path = sys.modules[_ROOT].__path__
     for module in walk_packages(path, f"{_ROOT}.", onerror=lambda name: None):
         if module.name == f"{_ROOT}.__main__":
-            continue  # it is what has started this
+            continue  # it has started this command
         try:
             importlib.import_module(module.name)
         except Exception as error:  # whatever a broken module raises
@@ -204,5 +204,5 @@ def _place(error: Exception) -> str | None:
 
 
 def _file(module: str) -> str:
-    """Return the file that a module of this package has."""
+    """Return the file of a module of this package."""
     return f"{record.PACKAGE}{module.removeprefix(_ROOT).replace('.', '/')}.py"

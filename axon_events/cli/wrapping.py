@@ -16,7 +16,7 @@ class Wrapping(NamedTuple):
     - `reason`: why it is no event, one of the reasons of `DecodeError`.
     - `what`: what it is, in words.
     - `unwrap`: the command that writes the events; the file's name goes at its end, or before its
-      first pipe. "" for what holds no events.
+      first pipe. "" if it holds no events.
     """
 
     begins: str
@@ -89,7 +89,7 @@ _PATTERNS = [re.compile(wrapping.begins.encode(), re.DOTALL) for wrapping in _WR
 
 
 def wrapping_of(begin: bytes) -> Wrapping | None:
-    """Return what a file that begins like this is wrapped in; None if nobody knows."""
+    """Return what a file that begins like this is wrapped in; None if it is not known."""
     for wrapping, pattern in zip(_WRAPPINGS, _PATTERNS, strict=True):
         if pattern.match(begin):
             return wrapping

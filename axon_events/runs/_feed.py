@@ -114,7 +114,7 @@ class Feed(ReplayLog):
     def begin_again(self, cursor: Cursor) -> None:
         """Begin after the last entry that the store has evicted, at its cursor."""
         with self._lock:
-            if self.last is None or self.last < cursor:  # else the hub has told more meanwhile
+            if self.last is None or self.last < cursor:  # else the hub has passed on more meanwhile
                 self._begin_after(cursor, None)
 
     def take(self, entries: Sequence[Entry]) -> bool:
@@ -287,7 +287,7 @@ class RunFollower(_Follower):
             except RuntimeError:
                 if not feed.process.has_ended:
                     raise
-                self.close()  # as all followers are then
+                self.close()  # the runs were closed, and so are all followers
 
     def _piece(self) -> bytes:
         """Return the next frames from the feed; empty if it does not have the next one."""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""Has forks wait for calls of a library, whose locks would stay held in the child for ever."""
+"""Makes forks wait for calls of a library: the child would keep its locks held for ever."""
 
 import os
 import threading

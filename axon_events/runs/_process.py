@@ -56,7 +56,7 @@ __all__ = ["Process", "Settings"]
 _T = TypeVar("_T")
 
 _READERS: Final = 8
-_LOOKS: Final = 3  # that must find a lease run out, in a row, before the run is closed
+_LOOKS: Final = 3  # so many in a row must find a lease run out before the run is closed
 _HUB_SECONDS: Final = 0.05  # the hub's longest wait; `close` waits for it
 _PAUSES: Final = (0.01, 0.5)  # the shortest and the longest pause before a store is asked again
 
@@ -268,7 +268,7 @@ class Process:
     def follower(
         self, kind: type[_AFollower], run: str, id: str | None, keep_alive: float | None
     ) -> _AFollower:
-        cursor_of(run, id)  # raises what it raises before anything is watched
+        cursor_of(run, id)  # first, so that a bad id raises before anything is watched
         with self._lock:
             self.require_open()
             feed = self._feeds.get(run)
@@ -283,7 +283,7 @@ class Process:
         return follower
 
     def drop(self, feed: Feed) -> None:
-        """Let go of a feed: who follows its run from now on gets another one."""
+        """Let go of a feed: later followers of its run get another one."""
         with self._lock:
             if self._feeds.get(feed.run) is feed:
                 del self._feeds[feed.run]
@@ -400,7 +400,7 @@ class Process:
             now = time.monotonic()
             trouble: StoreUnavailable | None = None
             if now >= next_beat or pause:
-                # By themselves: there may be no room for events, or so many that they take long.
+                # Apart from events: the store may have no room for these, or they may take long.
                 next_beat = now + beat
                 trouble = self._send(self._heartbeats(now - beat / 2))
             trouble = self._send(self._next_appends()) or trouble

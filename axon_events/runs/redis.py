@@ -263,7 +263,7 @@ class RedisRuns(Runs):
     - `client`: a synchronous `redis.Redis` or `redis.RedisCluster`, or one of valkey-py, for any
       protocol version, with or without `decode_responses`. The caller closes it. Give it a
       `socket_timeout` of some seconds: without one, a connection whose other end is gone blocks for
-      ever. Give it `retry=None` too: `timeout` is checked between its calls, so that its own
+      ever. Give it `retry=None` too: `timeout` is checked only between its calls, so its own
       retries and pauses come on top. At most eleven connections are used at once.
     - `prefix`: the beginning of the keys and channels of all runs: `axon:run-7` is the key of a
       run, `axon:c:run-7` its channel.
@@ -429,7 +429,7 @@ class _Store:
     def _node(self, run: str) -> tuple[str, Any]:
         """Return the node of a cluster that has a run, with its name; None if there is none."""
         if (find := getattr(self._client, "get_node_from_key", None)) is not None:
-            with suppress(Exception):  # which says that no node has it now
+            with suppress(Exception):  # no node has it now
                 node = find(self.key(run))
                 return node.name, node
         return "", None

@@ -6,11 +6,11 @@
 
 Processes write and follow the runs of a store, and they, the store or the connections to it fail in
 one scenario after the other. What each follower got is compared with what its writer has written:
-there is no hole, no copy, and nobody waits for ever. Then clients.py tries each client of Redis,
-and servers.py runs the tests of its store with an old and a new Redis, and with Valkey. The gate
-installs the clients and these servers into environments of their own, from the lists here. It needs
-redis-server, Linux on x86-64, and Python 3.11 or 3.12. In short it takes some four minutes; with
-`--full`, which is for by hand, it takes half an hour.
+there must be no hole and no copy, and nobody may wait for ever. Then clients.py tries each client
+of Redis, and servers.py runs the tests of its store with an old and a new Redis, and with Valkey.
+The gate installs the clients and these servers into environments of their own, from the lists here.
+It needs redis-server, Linux on x86-64, and Python 3.11 or 3.12. By default it takes some four
+minutes; with `--full`, which is for use by hand, it takes half an hour.
 """
 
 import os
@@ -37,7 +37,7 @@ def main() -> int:
             python = installed(os.path.join(folder, "venv"), FOLDER / "redis8.txt")
             command = [python, "-W", "error", "-m", f"{__package__}.trials", *arguments]
             subprocess.run(command, cwd=ROOT, check=True)
-        except subprocess.CalledProcessError:  # which has printed why
+        except subprocess.CalledProcessError:  # the command has printed why
             return 1
     return 0 if options.only else clients.check() or servers.check()
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""What the promises rest on is broken, piece by piece; a test or a scenario notices each.
+"""Breaks what the promises rest on, piece by piece; a test or a scenario notices each break.
 
     python -m tests.gates.runs.breaks [NAME …]
 
-Each break is a change of a few words in a copy of the package. What is to notice it runs there, and
-has to fail or to hang. It takes some minutes, and the client of Redis that redis8.txt names.
+Each break changes a few words in a copy of the package. The tests and scenarios that are to notice
+it run there, and have to fail or to hang. All breaks take some minutes, and need the client of
+Redis that redis8.txt names.
 """
 
 import os
@@ -19,7 +20,7 @@ from typing import NamedTuple
 
 from ... import ROOT
 
-SECONDS = 150.0  # after which what is to notice it hangs, and so has noticed it
+SECONDS = 150.0  # a test that takes longer hangs, and so has noticed the break
 
 
 class Break(NamedTuple):
@@ -218,7 +219,7 @@ BREAKS = (
 
 
 def broken(folder: str, each: Break) -> None:
-    """Make a copy of the package and its tests in a folder, with a break."""
+    """Copy the package and its tests into a folder, and make a break in the copy."""
     for name in ("axon_events", "tests", "corpus"):
         ignored = shutil.ignore_patterns("target", "node_modules", "__pycache__")
         shutil.copytree(ROOT / name, Path(folder, name), ignore=ignored)
@@ -242,12 +243,12 @@ def fails(folder: str, *command: str) -> bool:
         try:
             return run.wait(SECONDS) != 0
         except subprocess.TimeoutExpired:
-            os.killpg(run.pid, signal.SIGKILL)  # what it has started goes as well
+            os.killpg(run.pid, signal.SIGKILL)  # with the processes that it has started
             return True
 
 
 def main() -> int:
-    """Try each break; return 0 if all are noticed by all that is to notice them."""
+    """Try each break; return 0 if every test and scenario named for it notices it."""
     chosen = [each for each in BREAKS if not sys.argv[1:] or each.name in sys.argv[1:]]
     unseen = 0
     for each in chosen:

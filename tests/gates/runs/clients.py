@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""Each client of Redis, in each of its forms, against a server and a cluster of three nodes.
+"""Tries each client of Redis, in all its forms, with a server and a cluster of three nodes.
 
     python -m tests.gates.runs.clients [NAME …]
 
 Each of redis5.txt to redis8.txt and valkey.txt is installed into an environment of its own, where
-this module tries RESP2 and RESP3, with `decode_responses` and without, on both. Everything is done
-once, and connections are killed meanwhile.
+this module tries RESP2 and RESP3, with `decode_responses` and without, on both. Each try does
+everything once, while connections are killed.
 """
 
 import importlib
@@ -56,7 +56,7 @@ def check(names: Sequence[str] = NAMES) -> int:
                 module = name.rstrip("5678")
                 tried = [python, "-W", "error", "-m", f"{__package__}.clients", "--try", module]
                 subprocess.run([*tried, *ports], cwd=ROOT, check=True)
-            except subprocess.CalledProcessError:  # which has printed why
+            except subprocess.CalledProcessError:  # the command has printed why
                 status = 1
     return status
 
@@ -65,7 +65,7 @@ def main() -> int:
     arguments = sys.argv[1:]
     if arguments[:1] != ["--try"]:
         return check(arguments or NAMES)
-    # One of redis-py 5 logs each message that it receives by RESP3.
+    # This logger of redis-py 5 logs each message that comes by RESP3.
     logging.getLogger("push_response").setLevel(logging.WARNING)
     library: Any = importlib.import_module(arguments[1])
     server_port, *cluster_ports = map(int, arguments[2:])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""What followers got, compared with what the writers of their runs have written."""
+"""Compares what followers got with what the writers of their runs have written."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,9 +16,9 @@ __all__ = ["Figures", "Follower", "Written", "judge"]
 class Written:
     """What the writers of a run have written.
 
-    - `frames`: those that it has, or would have had if its writer had lived.
-    - `stored`: how many of them a writer was told are stored.
-    - `is_closed`: whether one of them has closed it.
+    - `frames`: the frames that the run has, or would have if its writer had lived.
+    - `stored`: how many frames are stored, as far as a writer was told.
+    - `is_closed`: whether a writer has closed the run.
     """
 
     frames: list[Frame]
@@ -28,18 +28,18 @@ class Written:
 
 @dataclass
 class Follower:
-    """What a follower noted, over all its connections, wherever they were."""
+    """What a follower noted, over all its connections, in any process."""
 
     run: str
     frames: list[Frame] = field(default_factory=list)
-    end: str = ""  # what its end is called; empty as long as it has none
+    end: str = ""  # the name of its end; empty as long as it has none
     text: str = ""
     ended_at: float = 0.0
 
 
 @dataclass
 class Figures:
-    """What came of a scenario: a row of the table."""
+    """The result of a scenario: a row of the table."""
 
     runs: int = 0
     followers: int = 0
@@ -61,10 +61,10 @@ class Figures:
 def judge(
     written: Mapping[str, Written], followers: Mapping[str, Follower], *, are_kept: bool = True
 ) -> Figures:
-    """Count what followers got that was not written, or twice, or without what came before.
+    """Count the frames that followers got but nobody wrote, or got twice, or after a hole.
 
-    - `are_kept`: whether the store keeps what it has stored. Then whoever was told that a run has
-      been closed must have had all that was stored of it.
+    - `are_kept`: whether the store keeps what it has stored. If so, a follower that was told that
+      its run was closed must have got all that was stored of it.
     """
     figures = Figures(len(written), len(followers))
     for name, follower in followers.items():

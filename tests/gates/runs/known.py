@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""The events of a run by its name, so that whoever reads them knows what was written."""
+"""Makes the events of a run from its name, so that a reader knows what was written."""
 
 import zlib
 from collections.abc import Iterator
@@ -29,12 +29,12 @@ def known(run: str, tokens: int, *, mark: str = "", size: int = 20) -> Iterator[
 
 
 def digest(id: str, event: Event) -> Frame:
-    """Return what is noted of the frame that an event is sent in."""
+    """Return the note of the frame in which an event is sent."""
     return id, zlib.crc32(f"id: {id}\nevent: {event.kind}\ndata: {to_json(event)}".encode())
 
 
 def frames_of(run: str, events: Iterator[Event]) -> list[Frame]:
-    """Return what is noted of the frames of a run that has these events."""
+    """Return the notes of the frames of a run that has these events."""
     encoder = Encoder(run)
     frames: list[Frame] = []
     for event in events:
@@ -44,7 +44,7 @@ def frames_of(run: str, events: Iterator[Event]) -> list[Frame]:
 
 
 def split(piece: bytes) -> list[Frame]:
-    """Return what is noted of the frames that a follower gave at once; nothing of a comment."""
+    """Return the notes of the frames that a follower gave at once; a comment has none."""
     return [
         (frame[4 : frame.index(b"\n")].decode(), zlib.crc32(frame))
         for frame in piece.split(b"\n\n")

@@ -3,7 +3,7 @@
 """The processes that write and follow runs: `python -m tests.gates.runs.programs NAME PLAN`.
 
 A plan is a JSON object. Each process notes in a log of its own, line by line, what it has done and
-what it was told, so that nothing of that is lost when it is killed.
+what it was told. So none of that is lost when it is killed.
 """
 
 import asyncio
@@ -39,13 +39,13 @@ from .known import digest, known, split
 
 __all__ = ["opened"]
 
-# What a follower is told once and for all.
+# The errors after which a follower does not come again.
 FINAL = (CursorExpired, RunLost, RunUnknown, CursorAhead, CursorUnknown)
 COME_AGAIN_SECONDS = 0.1
 
 
 def opened(store: dict[str, Any]) -> Runs:
-    """Return the runs of a store: `kind`, where it is, and the options of its class."""
+    """Return the runs of a store, given its `kind`, its place and the options of its class."""
     options = dict(store)
     kind = options.pop("kind")
     if kind == "sqlite":
@@ -69,7 +69,7 @@ def opened(store: dict[str, Any]) -> Runs:
 
 
 class Log:
-    """Lines of JSON in a file, each of which is there when the call has returned."""
+    """Lines of JSON in a file; each is written when its call returns."""
 
     def __init__(self, path: str) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -110,7 +110,7 @@ class Writing:
 
     async def _begun(self) -> tuple[RunWriter, Iterable[Event]]:
         if self._plan.get("resume"):
-            # One that is written faster than it can be read and taken over is not to be had yet.
+            # A run cannot be taken over while it is written faster than it can be read.
             writer, before = await self._tried(lambda: self._runs.aresume(self._run))
             self._log.note("resumed", self._run, len(before))
             return writer, closing(before, error="the writer died", clock=lambda: 0)
@@ -140,7 +140,7 @@ class Writing:
                 self._log.note("appended", self._run, *digest(id, event))
 
     async def _tried(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        """Call again and again while the store is not available."""
+        """Call until the store is available; return the result."""
         while True:
             try:
                 return await call()
@@ -181,7 +181,7 @@ async def write(plan: dict[str, Any], log: Log) -> None:
 
 
 class Following:
-    """One client of a run, which comes again where its connection ends."""
+    """A client of a run, which comes again when its connection ends."""
 
     def __init__(self, runs: Runs, plan: dict[str, Any], mine: dict[str, Any], log: Log) -> None:
         self._run = runs.run(mine["run"])
@@ -204,7 +204,7 @@ class Following:
         return bool(frames) and self._random.random() < self._plan.get("leaving", 0.0)
 
     def ended(self, error: Exception | None) -> str:
-        """Return what its end is called, if it is one; else it comes again."""
+        """Return the name of its end; empty if it is to come again."""
         if isinstance(error, FINAL):
             return type(error).__name__
         if error is not None:
@@ -213,7 +213,7 @@ class Following:
         if self.is_whole:
             return "whole"
         now = time.monotonic()
-        # It comes again at least once, as a client does which has seen no terminator.
+        # Like a client that has seen no terminator, it comes again at least once.
         if self._closed_since is None:
             self._closed_since = now
             return ""
@@ -265,7 +265,7 @@ def _ends(piece: bytes) -> bool:
 
 
 async def follow(plan: dict[str, Any], log: Log) -> None:
-    """Follow runs: with some followers in threads, and the others in one loop."""
+    """Follow runs, with some followers in threads and the others in one loop."""
     runs = opened(plan["store"])
     followers = [Following(runs, plan, mine, log) for mine in plan["followers"]]
     count = plan.get("threads", 0)
@@ -281,8 +281,8 @@ async def follow(plan: dict[str, Any], log: Log) -> None:
 async def fork(plan: dict[str, Any], log: Log) -> None:
     """Write and follow, fork in the middle, and go on in the parent and in each child.
 
-    The plan has the run of the parent, and that of each child; and the names of the followers, of
-    which the first is the parent's, and then two are a child's, of the first run and of its own.
+    The plan names the run of the parent and that of each child. It also names the followers: first
+    the parent's, then two of each child, for the parent's run and for its own.
     """
     runs = opened(plan["store"])
     run, *others = plan["runs"]
@@ -317,7 +317,7 @@ def _live_on(
 
     status = 1
     try:
-        asyncio.events._set_running_loop(None)  # which is the parent's
+        asyncio.events._set_running_loop(None)  # it is the parent's
         asyncio.run(live())
         status = 0
     except Exception:

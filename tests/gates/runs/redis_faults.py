@@ -22,7 +22,7 @@ _APPEND_MARK = b"table.concat(ARGV"  # in the script that appends, and in no oth
 
 
 class RedisStage(Stage):
-    """A stage with a server of its own, which all others reach through a relay.
+    """A stage with a server of its own, which all processes reach through a relay.
 
     - `options`: of the server's command line.
     """
@@ -33,7 +33,7 @@ class RedisStage(Stage):
         self.serve()
 
     def serve(self, *options: str) -> None:
-        """Have a new server, in place of that before."""
+        """Start a new server in place of the one before."""
         self.server = self.exits.enter_context(
             Server(self.folder / f"redis{len(options)}", *options)
         )
@@ -43,7 +43,7 @@ class RedisStage(Stage):
     def begin(self, count: int = 0, **plan: Any) -> list[Process]:
         """Start two writers and two processes of followers, and wait until all have some events.
 
-        - `count`: of how many runs; 0 for the usual number.
+        - `count`: how many runs they have; 0 for the usual number.
         """
         runs = self.names(count or self.of(12, 100))
         options = plan.pop("options", {})
@@ -57,18 +57,18 @@ class RedisStage(Stage):
 
     @property
     def is_written(self) -> bool:
-        """Whether the writers have yet to write for a while: then they restore what is lost."""
+        """Whether the writers still write for a while, in which they restore what is lost."""
         return time.monotonic() < self.written_until - 2.0
 
     def told(self) -> set[str]:
-        """Return of which errors the followers and the writers were told, and went on."""
+        """Return the errors that followers and writers were told of before they went on."""
         return {
             kind for each in (*self.writers, *self.followers) for _, kind, *_ in each.noted("told")
         }
 
 
 def connections_killed(stage: RedisStage) -> Figures:
-    """When the server ends its clients' connections, one and all, all followers are whole."""
+    """When the server ends its clients' connections, some or all, all followers are whole."""
     stage.begin()
     for _ in range(stage.of(3, 20)):
         clients = stage.server.command("CLIENT", "LIST").splitlines()
@@ -83,7 +83,7 @@ def connections_killed(stage: RedisStage) -> Figures:
 
 
 def sockets_cut(stage: RedisStage) -> Figures:
-    """When the network cuts connections, some and all, all followers are whole."""
+    """When the network cuts connections, some or all, all followers are whole."""
     stage.begin()
     for _ in range(stage.of(4, 20)):
         stage.relay.cut(2)
@@ -149,7 +149,7 @@ def _kill_writers(stage: RedisStage) -> None:
 def _lost(stage: RedisStage, *ends: str) -> Figures:
     """Require that followers are told that events were lost, or have ended in the ways given."""
     figures = stage.end(are_kept=False)
-    # Who comes again only then has an id that the store knows nothing of.
+    # A follower that comes again only then has an id that the store does not know.
     allowed = {"RunLost", "RunUnknown", "CursorAhead", *ends}
     if not set(figures.ends) <= allowed or not figures.ends["RunLost"]:
         figures.failures.append(f"expected {allowed}, got {dict(figures.ends)}")
@@ -179,12 +179,12 @@ def one_lost_with_its_writer(stage: RedisStage) -> Figures:
 
 
 def server_killed(stage: RedisStage) -> Figures:
-    """When a server is killed that saves nothing, and comes again, all followers are whole."""
+    """When a server that saves nothing is killed and started again, all followers are whole."""
     return _killed(stage)
 
 
 def server_killed_that_saves(stage: RedisStage) -> Figures:
-    """When a server is killed that has an append-only file, all followers are whole."""
+    """When a server with an append-only file is killed, all followers are whole."""
     stage.serve("--appendonly", "yes")
     return _killed(stage)
 
@@ -210,7 +210,7 @@ def server_and_writer_killed(stage: RedisStage) -> Figures:
 
 
 def server_that_saves_and_writer_killed(stage: RedisStage) -> Figures:
-    """When a server with an append-only file dies with the writers, followers are told it all."""
+    """When a server with an append-only file dies with the writers, followers get all of it."""
     stage.serve("--appendonly", "yes", "--appendfsync", "always")
     _kill_writers(stage)
     stage.server.kill()
@@ -223,7 +223,7 @@ def server_that_saves_and_writer_killed(stage: RedisStage) -> Figures:
 
 
 def failover(stage: RedisStage) -> Figures:
-    """When a replica that lacks the tail takes over, writers restore that; all are whole."""
+    """When a replica that lacks the tail takes over, writers restore it; all are whole."""
     replica, link = _replica(stage)
     stage.begin(tokens=stage.of(240, 600))
     _fall_over(stage, replica, link)
@@ -231,7 +231,7 @@ def failover(stage: RedisStage) -> Figures:
 
 
 def failover_without_writer(stage: RedisStage) -> Figures:
-    """When a replica that lacks the tail takes over from the dead, who had that gets RunLost."""
+    """When a replica lacks the tail and writers are dead, followers who had it get RunLost."""
     replica, link = _replica(stage)
     writers = stage.begin(tokens=10_000)
     _cut_off(link)
@@ -318,7 +318,7 @@ def _refused(stage: RedisStage, setting: str, value: int) -> Figures:
 
 
 def evicted(stage: RedisStage) -> Figures:
-    """Where the server evicts runs, which it must not, followers get RunLost or all; no hole."""
+    """When the server evicts runs, which it must not, followers are whole or get RunLost."""
     stage.begin(size=2000)
     used = int(stage.server.command("INFO", "memory").split("used_memory:")[1].split()[0])
     stage.server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
@@ -336,13 +336,13 @@ def evicted(stage: RedisStage) -> Figures:
 
 
 def storm(stage: RedisStage) -> Figures:
-    """Whatever of all that happens in which order, as long as writers live: all are whole."""
+    """When these faults come in any order, and the writers live, all followers are whole."""
     seed = random.SystemRandom().randrange(2**32)
     stage.notes.append(f"seed {seed}")
     rng = random.Random(seed)
     options = {"timeout": 30.0, "socket_timeout": 1.0}
-    # Few also in full: what is lost is all written again, by which a machine is soon too busy to
-    # keep such short leases.
+    # Few runs, also with --full: all that is lost is written again, and a machine that is busy with
+    # that cannot keep such short leases.
     writers = stage.begin(12, tokens=stage.of(300, 2400), options=options)
 
     def pause() -> None:

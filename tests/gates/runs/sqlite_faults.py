@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the axon_events authors
-"""What may happen to the file of SQLite's runs."""
+"""What may happen to the SQLite file of the runs."""
 
 import resource
 import sqlite3

@@ -19,12 +19,12 @@ from .known import frames_of, known
 
 __all__ = ["LEASE", "Process", "Stage", "until"]
 
-LEASE = 2.0  # in seconds, of all runs: a writer on a busy machine has to get by with it
-PATIENCE = 120.0  # in seconds, for what must come; whoever has no end then hangs
+LEASE = 2.0  # in seconds, of all runs: enough for a writer on a busy machine
+PATIENCE = 120.0  # in seconds, for what must come; a process without an end then hangs
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
-    """Wait for what other processes bring about, and which nothing tells of."""
+    """Wait for what other processes bring about; it can only be polled."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -33,7 +33,7 @@ def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE)
 
 
 class Process:
-    """A program of a module here, with the plan that it has and the log that it writes."""
+    """A running program of a module here, with its plan and the log that it writes."""
 
     def __init__(
         self, folder: Path, number: int, module: str, program: str, plan: dict[str, Any]
@@ -70,7 +70,7 @@ class Process:
         return [facts for word, *facts in self.lines if word == what]
 
     def was_told(self, error: str) -> set[str]:
-        """Return the names of whom it noted an error for."""
+        """Return the names for which it noted an error."""
         return {name for name, kind, *_ in self.noted("told") if kind == error}
 
     def signal(self, number: int) -> None:
@@ -82,7 +82,7 @@ class Process:
         self.process.wait()
 
     def end(self, patience: float) -> bool:
-        """Wait until it has ended by itself; else have it say where it is, and kill it."""
+        """Wait until it ends by itself; if it does not, have it print where it is, and kill it."""
         try:
             self.process.wait(patience)
         except subprocess.TimeoutExpired:
@@ -98,7 +98,7 @@ class Stage:
 
     - `store`: what `programs.opened` takes.
     - `folder`: for its logs.
-    - `is_full`: whether it is to be as large as by hand.
+    - `is_full`: whether it is to have its full size, for use by hand.
     """
 
     def __init__(self, store: Mapping[str, Any], folder: Path, *, is_full: bool = False) -> None:
@@ -128,7 +128,7 @@ class Stage:
         return time.monotonic() - self._started
 
     def of(self, short: int, full: int) -> int:
-        """Return a size, as it is in CI and by hand."""
+        """Return one of two sizes: that for CI, or the full one."""
         return full if self.is_full else short
 
     def names(self, count: int) -> list[str]:
@@ -197,7 +197,7 @@ class Stage:
         until(lambda: process.was_told(error), error)
 
     def note_told(self) -> None:
-        """Note for the table how many were told of what, and went on."""
+        """Note for the table how many were told of each error, and went on."""
         for what, processes in (("writers", self.writers), ("followers", self.followers)):
             told = Counter(kind for each in processes for _, kind, *_ in each.noted("told"))
             self.notes += [f"{count} {kind} to {what}" for kind, count in sorted(told.items())]
@@ -228,7 +228,7 @@ class Stage:
         return found
 
     def end(self, *, are_kept: bool = True, patience: float = PATIENCE) -> Figures:
-        """Wait for the ends of all followers, and of writers that come to one; return what came.
+        """Wait for the ends of all followers, and of writers that end; return the result.
 
         - `are_kept`: as of `judge`.
         """

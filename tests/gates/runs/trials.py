@@ -22,7 +22,7 @@ from .stage import Stage
 
 __all__ = ["main", "parsed"]
 
-# Most of the time, scenarios wait; those that come first do not.
+# Scenarios mostly wait, so that several run at once; the first ones do not wait.
 _AT_ONCE = 4
 
 
@@ -87,12 +87,12 @@ def parsed(arguments: list[str], description: str) -> argparse.Namespace:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", default=())
     parser.add_argument("--store", choices=("sqlite", "redis"), help="(both)")
-    parser.add_argument("--full", action="store_true", help="as large as it is meant; by hand")
+    parser.add_argument("--full", action="store_true", help="in full size, for use by hand")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str]) -> int:
-    """Try the scenarios and print what came of each; return 0 if all is well."""
+    """Try the scenarios and print the result of each; return 0 if all is well."""
     options = parsed(arguments, __doc__ or "")
     chosen = [
         trial
