@@ -544,6 +544,29 @@ class Refusals(StoreCase):
             store.append(appends[:1])
         self.assertNotIsInstance(caught.exception, StoreUnavailable)
 
+    def test_a_user_who_may_not_read(self) -> None:
+        self.store().append([Append("run", NOWHERE, [entry((0, 1))], None)])
+        self.addCleanup(self.command, "ACL", "DELUSER", "writer")
+        self.command("ACL", "SETUSER", "writer", "on", "nopass", "~*", "&*", "+@all", "-xrevrange")
+        store = self.store(username="writer", password="x")
+        with self.assertRaisesRegex(Exception, "(?i)permission|can't run"):
+            list(store.infos())
+
+    def test_a_run_whose_node_is_gone_is_asked_for_elsewhere(self) -> None:
+        store = self.store()
+        store.append([Append("run", NOWHERE, [entry((0, 1))], None)])
+        gone = client_of(self)
+        gone.connection_pool.connection_kwargs["port"] = 1  # where nothing listens
+        calls: list[tuple[str, Any]] = [("run", ()), ("other", ())]
+        with mock.patch.object(store, "_client_of", return_value=gone):
+            found, other = store._of_node("gone", redis._LOOK, calls)
+            self.assertTrue(found.startswith("0-1 w "), found)
+            self.assertIsInstance(other, StoreUnavailable)
+            with mock.patch.object(store, "_one", side_effect=ValueError("x")):
+                found, other = store._of_node("gone", redis._LOOK, calls)
+        self.assertIsInstance(found, ValueError)
+        self.assertIsInstance(other, StoreUnavailable)
+
 
 @needs.redis
 class Clusters(unittest.TestCase):

@@ -381,7 +381,10 @@ class _Store:
             keys = {_text(key) for key in self._client.scan_iter(pattern, _BATCH, "stream")}
         names = iter([key[len(self._prefix) :] for key in keys])
         while batch := list(islice(names, _BATCH)):
-            for name, reply in zip(batch, self._all(_TAIL, batch), strict=True):
+            replies = self._each(_TAIL, [(name, ()) for name in batch])
+            for name, reply in zip(batch, replies, strict=True):
+                if isinstance(reply, Exception):
+                    raise reply
                 if reply is not None:
                     yield name, _entries(reply.split("\n"))
 
@@ -396,14 +399,6 @@ class _Store:
         with _translated():
             reply = self._client.execute_command("EVAL", script, 1, self.key(run), *arguments)
         return None if reply is None else _text(reply)
-
-    def _all(self, script: str, runs: Sequence[str]) -> Sequence[Any]:
-        """Evaluate a script for some runs, and return what it returns for each."""
-        replies = self._each(script, [(run, ()) for run in runs])
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
-        return replies
 
     def _each(self, script: str, calls: Sequence[tuple[str, Sequence[str | int]]]) -> "list[Any]":
         """Evaluate a script for some runs; return what it returns, or an exception, for each.
