@@ -16,11 +16,12 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar
 
 __all__ = ["Cluster", "Server", "command"]
 
@@ -30,7 +31,29 @@ _SLOTS: Final = 16384
 _BUS: Final = 10000  # the port of the cluster's bus is this much above a node's port
 
 
-class Server:
+_Self = TypeVar("_Self")
+
+
+class _Closing(ABC):
+    """Is closed at the end of a `with`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what was started."""
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Server(_Closing):
     """A server that runs from its construction until `close`; also a context manager.
 
     - `folder`: an empty one, or that of a server before it.
@@ -103,17 +126,6 @@ class Server:
     def close(self) -> None:
         self.kill()
 
-    def __enter__(self) -> "Server":
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _has_started(self) -> bool:
         """Start it, and return when it answers; False if its port is in use."""
         log = self.folder / "log"
@@ -144,7 +156,7 @@ class Server:
         raise TimeoutError(f"{self._executable} does not answer: {log.read_text()}")
 
 
-class Cluster:
+class Cluster(_Closing):
     """A Redis Cluster of three nodes, which share the slots; also a context manager.
 
     `nodes` are the three servers, `url` is that of the first one.
@@ -190,17 +202,6 @@ class Cluster:
 
     def close(self) -> None:
         self._stack.close()
-
-    def __enter__(self) -> "Cluster":
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _redis() -> Any:

@@ -84,7 +84,7 @@ class Feed(ReplayLog):
         self.lost_since: float | None = None
         self.looks = 0
         self.looked_at = NOWHERE
-        # For `Process.catch_up`.
+        # For `Process._catch_up`.
         self.is_catching_up = False
         self.is_behind = False
 
