@@ -204,6 +204,18 @@ class Case(unittest.TestCase):
         """Have the store tell nothing."""
         return mock.patch.object(sqlite._Watch, "_has_told", return_value=False)
 
+    @contextmanager
+    def watch_begins_after(self, event: threading.Event) -> Iterator[None]:
+        """Have the store tell nothing before an event, and then that the watch has begun."""
+        begin = sqlite._Watch._begin
+
+        def beginning(watch: Any, connection: sqlite3.Connection) -> None:
+            event.wait(PATIENCE)
+            begin(watch, connection)
+
+        with mock.patch.object(sqlite._Watch, "_begin", beginning), self.quiet():
+            yield
+
     def await_watch(self, runs: Runs) -> None:
         """Wait until the store is watched."""
         watch: Any = runs._process()._watch
@@ -1776,11 +1788,7 @@ class NothingIsMissed(Case):
         writer.flush()
         runs = self.open()
         may_begin = threading.Event()
-        begin, read = sqlite._Watch._begin, _process.Process.read
-
-        def beginning(watch: Any, connection: sqlite3.Connection) -> None:
-            may_begin.wait(PATIENCE)
-            begin(watch, connection)
+        read = _process.Process.read
 
         def reading(process: Any, feed: Any, cursor: Any) -> Any:
             page = read(process, feed, cursor)
@@ -1795,8 +1803,7 @@ class NothingIsMissed(Case):
         with (
             mock.patch.object(_process.Process, "_sweep"),
             mock.patch.object(_process.Process, "read", reading),
-            mock.patch.object(sqlite._Watch, "_begin", beginning),
-            self.quiet(),
+            self.watch_begins_after(may_begin),
         ):
             follower = runs.run("run").follow()
             self.assertEqual(next(follower), tokens(1))
