@@ -1517,6 +1517,25 @@ class Following(Case):
             with self.assertRaises(CursorAhead):
                 each.run("run").follow("run:9", wait=PATIENCE)
 
+    def test_who_waited_for_its_run_is_let_go_of_at_once(self) -> None:
+        """Else its feed, which keeps what is appended, lives until the next garbage collection."""
+        runs = self.open()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        with self.assertRaises(RunUnknown):
+            runs.run("run").follow(wait=0.05)
+        (feed,) = runs._process()._feeds.values()
+        until(lambda: not feed.followers())
+        found = background(lambda: runs.run("run").follow(wait=PATIENCE))
+        until(feed.followers)
+        writer = self.open().create("run")
+        writer.append(token(1))
+        follower = found.result(PATIENCE)
+        self.assertEqual(next(follower), tokens(1))
+        (feed,) = runs._process()._feeds.values()
+        del follower, found
+        until(lambda: not feed.followers())
+
     @needs.asyncio_run
     def test_what_is_not_there_yet_leaves_no_timer(self) -> None:
         async def main() -> None:

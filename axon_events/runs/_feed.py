@@ -234,18 +234,19 @@ class RunFollower(_Follower):
                 self.has_found = True
                 self._held = self._piece()
                 return None
-            if self._refusal is not None and feed.failure is not None:
-                raise self._refusal
-            if self._refusal is not None and self._nothing_in is newest:
+            has_failed = feed.failure is not None
+            if self._refusal is not None and (has_failed or self._nothing_in is newest):
                 left = deadline - time.monotonic()
-                if newest.end is not None or left <= 0 or self._is_over():
-                    raise self._refusal
+                if has_failed or newest.end is not None or left <= 0 or self._is_over():
+                    refusal, self._refusal = self._refusal, None  # its traceback refers to self
+                    raise refusal
                 return left
         try:
             if not self._has_read(newest):
                 return threading.TIMEOUT_MAX
         except (RunUnknown, CursorAhead) as refusal:
-            self._refusal = refusal
+            # Its traceback refers to self; the feed would stay until the next garbage collection.
+            self._refusal = refusal.with_traceback(None)
             self._nothing_in = self._read_at
             return self._to_begin(newest, deadline)
         self.has_found = True
