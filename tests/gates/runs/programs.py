@@ -189,7 +189,7 @@ class Following:
         self._plan = plan
         self._log = log
         self._random = random.Random(f"{plan.get('seed', 0)} {self._name}")
-        self._away = plan.get("away", 0.0)  # for how many seconds it stays away when it leaves
+        self._back = plan.get("back", "/")  # the file that it waits for when it has left
         self.id = mine.get("id", "")
         self.is_whole = False
         self._closed_since: float | None = None
@@ -228,7 +228,8 @@ class Following:
             error: Exception | None = None
             try:
                 if await self._left(await self._run.afollow(**self.arguments)):
-                    await asyncio.sleep(self._away)
+                    while not os.path.exists(self._back):
+                        await asyncio.sleep(0.005)
                     continue
             except (*FINAL, StoreUnavailable) as caught:
                 error = caught
@@ -248,7 +249,8 @@ class Following:
             error: Exception | None = None
             try:
                 if any(map(self.took, self._run.follow(**self.arguments))):
-                    time.sleep(self._away)
+                    while not os.path.exists(self._back):
+                        time.sleep(0.005)
                     continue
             except (*FINAL, StoreUnavailable) as caught:
                 error = caught
@@ -270,6 +272,7 @@ async def follow(plan: dict[str, Any], log: Log) -> None:
     followers = [Following(runs, plan, mine, log) for mine in plan["followers"]]
     count = plan.get("threads", 0)
     threads = [threading.Thread(target=each.in_a_thread) for each in followers[:count]]
+    log.note("begun", len(followers))
     for thread in threads:
         thread.start()
     await asyncio.gather(*(each.in_a_loop() for each in followers[count:]))

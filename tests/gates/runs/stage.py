@@ -171,7 +171,7 @@ class Stage:
             if not follower.end:
                 id = follower.frames[-1][0] if follower.frames else mine.get("id", "")
                 followers.append({**mine, "id": id})
-        kept = ("options", "leaving", "away", "again")
+        kept = ("options", "leaving", "back", "again")
         plan = {key: killed.plan[key] for key in kept if key in killed.plan}
         return self._follow(followers, plan)
 
