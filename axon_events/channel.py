@@ -20,8 +20,8 @@ other's channel, may wait for each other for ever.
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
@@ -175,7 +175,9 @@ class Receiver:
             timeout = min(max(timeout, 0), threading.TIMEOUT_MAX)
         stream = self._stream
         event = None
-        with self._waiting():
+        wait = _Wait(None)
+        try:
+            self._begin_wait(wait)
             while stream.is_empty():
                 waiter = stream.waiter = ThreadWaiter()
                 # Looked at again, now that senders see the waiter.
@@ -183,6 +185,8 @@ class Receiver:
                     raise TimeoutError(f"no event came within {timeout} s")
             with suppress(Empty):  # the stream has ended
                 event = self._queue.get_nowait()
+        finally:
+            self._end_wait(wait)
         return event or self._finish()
 
     async def arecv(self) -> Event | None:
@@ -203,35 +207,31 @@ class Receiver:
         loop = asyncio.get_running_loop()
         stream = self._stream
         event = None
-        with self._waiting(loop):
+        wait = _Wait(loop)
+        try:
+            self._begin_wait(wait)
             while stream.is_empty():
                 waiter = stream.waiter = LoopWaiter(loop)
                 if stream.is_empty():  # still, now that senders see the waiter
                     await waiter.future
             with suppress(Empty):  # the stream has ended
                 event = self._queue.get_nowait()  # after the last await, so not lost if cancelled
-        return event or self._finish()
-
-    @contextmanager
-    def _waiting(self, loop: "asyncio.AbstractEventLoop | None" = None) -> Iterator[None]:
-        """Be the one receive that waits.
-
-        - `loop`: in which it waits; None for a thread.
-        """
-        wait = _Wait(loop)
-        try:
-            with self._stream.lock:
-                if self._wait is not None and not self._wait.is_lost:
-                    raise RuntimeError(
-                        "another receive is waiting: a stream has one receiver, which takes one"
-                        " event at a time"
-                    )
-                self._wait = wait
-            yield
         finally:
             self._end_wait(wait)
+        return event or self._finish()
+
+    def _begin_wait(self, wait: "_Wait") -> None:
+        """Make it the one receive that waits."""
+        with self._stream.lock:
+            if self._wait is not None and not self._wait.is_lost:
+                raise RuntimeError(
+                    "another receive is waiting: a stream has one receiver, which takes one event"
+                    " at a time"
+                )
+            self._wait = wait
 
     def _end_wait(self, wait: "_Wait") -> None:
+        """End it, if it had begun."""
         # If it is lost, another receive may be about to take its place.
         if self._wait is wait and not wait.is_lost:
             self._wait = self._stream.waiter = None
