@@ -24,7 +24,7 @@ __all__ = ["main", "script"]
 _COMMANDS = {
     "check": "check the order of the events in recorded flows",
     "show": "show what happened in recorded flows",
-    "serve": "play a recorded flow to browsers, with a page that shows it",
+    "serve": "play a recorded flow to browsers, or show the runs of a store",
     "verify": "check this copy of the package against its record and the corpus",
 }
 
@@ -54,11 +54,13 @@ def main(argv: Sequence[str] | None = None, *, program: str | None = None) -> in
         prog=program or f"python -m {package}",
         description="Check, show and play recorded flows; verify this copy.",
     )
+    there = {name for name in _COMMANDS if find_spec(f"{__name__}.{name}")}
+    if missing := sorted(_COMMANDS.keys() - there):
+        parser.epilog = f"This copy lacks {', '.join(missing)}: make vendor CLI=1 copies them."
     parser.add_argument("--version", action="version", version=f"axon_events {__version__}")
     parser.set_defaults(program=parser.prog)
     asked = next((argument for argument in argv if not argument.startswith("-")), None)
-    there = {name for name in _COMMANDS if find_spec(f"{__name__}.{name}")}
-    if asked in _COMMANDS.keys() - there:
+    if asked in missing:
         complaint = f"this copy has no command {asked}: make vendor CLI=1 copies it"
         print(f"{parser.prog}: {complaint}", file=sys.stderr)
         return 2

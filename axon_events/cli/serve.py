@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Statuses of /events: 200 the run; 204 nothing more, for a client that has seen all;"
         " 403 a Host that is not this server; 404 no such run, or an id that it has not given; 410"
-        " frames, or a round, that are no longer kept. Exit status: 1 a line or frame of the file"
+        " what follows that id is no longer kept. Exit status: 1 a line or frame of the file"
         " is no event, or it has no events, or has some after the flow's end; 2 the file cannot be"
         " read, or the address cannot be used; 130 after Ctrl-C."
     )
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the name or address to listen at (default: %(default)s, for this machine only)",
     )
     parser.add_argument(
-        "--port", type=_port, default=8765, help="the port (default: %(default)s); 0 for any"
+        "--port", type=_port, default=8765, help="the port (default: %(default)s); 0 for any free"
     )
     parser.add_argument(
         "--speed",

@@ -46,11 +46,11 @@ _SHORTEST_NAME = 14
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command and its arguments to argparse."""
     parser.description = (
-        "Show what happened in the flows that files have recorded, as JSON Lines or as"
-        " Server-Sent Events, each from its flow_start: on a terminal, the steps of the flow as"
-        " bars over its time, with their tokens and tool calls; elsewhere, a line for each event as"
-        " it comes. If a pipe is read, a terminal shows both: the events as they come, and then the"
-        " bars. The outcome comes last. A line or frame that is no event is reported and skipped."
+        "Show what happened in recorded flows. A file is JSON Lines or Server-Sent Events; each"
+        " flow_start in it begins a flow. A terminal shows the steps as bars over the time of the"
+        " flow, with their tokens and tool calls. Elsewhere each event is a line, as it comes. If a"
+        " pipe is read, a terminal shows both: the events as they come, and then the bars. The"
+        " outcome comes last. A line or frame that is no event is reported and skipped."
         " A run of a store is shown as it is now; one that has not ended is open."
     )
     parser.epilog = (
@@ -69,8 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--html",
         metavar="PAGE",
-        help="write the run of one FILE as a page that needs nothing else, to look at or to attach"
-        " to a report; - for standard output. Of several flows it has the last",
+        help="write the flow in the one FILE as a page that needs nothing else; - for standard"
+        " output. Of several flows it has the last",
     )
     parser.set_defaults(run=_run, usage_error=parser.error)
 
