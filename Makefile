@@ -4,7 +4,7 @@
 # lint, types and coverage need what requirements-dev.txt names; the corpus needs cargo.
 
 PYTHON ?= python3
-BENCH = build/bench-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+BENCH := build/bench-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 REFERENCE = cargo run --quiet --release --locked --manifest-path corpus/reference/Cargo.toml --
 
 .PHONY: help test test-all test-pyodide verify vendor corpus corpus-check lint types coverage bench bench-serving bench-runs pictures clean
