@@ -49,6 +49,7 @@ class Usage(unittest.TestCase):
     def test_help_is_0_and_names_the_commands(self) -> None:
         run = Run("--help")
         self.assertEqual((run.status, run.err), (0, ""))
+        self.assertNotIn("This copy lacks", run.out)
         for command in ("check", "show", "serve", "verify"):
             self.assertIn(command, run.out)
             self.assertIn("Exit status: ", Run(command, "--help").out)
@@ -59,7 +60,9 @@ class Usage(unittest.TestCase):
 
         with mock.patch.object(cli, "find_spec", find_spec):
             run = Run("show", REPORT)
-            self.assertNotRegex(Run("--help").out, "\n +show ")
+            help = Run("--help").out
+            self.assertNotRegex(help, "\n +show ")
+            self.assertIn("\nThis copy lacks show: make vendor CLI=1 copies ", help)
             self.assertEqual(Run("check", REPORT).status, 0)
         self.assertEqual((run.status, run.out), (2, ""))
         self.assertEqual(
