@@ -1723,6 +1723,26 @@ class Following(Case):
         with self.assertRaises(CursorUnknown):
             runs.run("run").follow("run:7", wait=PATIENCE)
 
+    def test_who_is_told_of_a_loss_does_not_find_that_feed_again(self) -> None:
+        writer = self.open().create("run")
+        writer.append(token(1))
+        writer.flush()
+        runs = self.open()
+        follower = runs.run("run").follow("run:1")
+        process = runs._process()
+        drop = process.drop
+        failures: list[Any] = []
+
+        def dropping(feed: Any) -> None:
+            failures.append(feed.failure)
+            drop(feed)
+
+        with mock.patch.object(process, "drop", dropping):
+            self.open().delete("run")
+            with self.assertRaises(RunLost):
+                next(follower)
+        self.assertEqual(failures, [None])
+
 
 class NothingIsMissed(Case):
     """Whatever happens between a read and a wait, and whatever the store does not tell."""

@@ -156,9 +156,9 @@ class Feed(ReplayLog):
         self.fail(f"the store has lost events of the run {_shown(self.run)} that were given here")
 
     def fail(self, message: str) -> None:
+        self.process.drop(self)  # first, so that who is told does not find it again
         with self._lock:
             self.failure = RunLost(message)
-        self.process.drop(self)
         self.change()
 
     def note_missing(self) -> None:
